@@ -1,0 +1,2 @@
+//! mailca
+fn main() {}
