@@ -1,1 +1,4 @@
 //! sys
+
+pub mod passphrase;
+pub mod prompt;
