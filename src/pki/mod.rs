@@ -1,1 +1,2 @@
 //! pki
+pub mod key;
