@@ -1,4 +1,7 @@
-//! sys
+//! What mailca asks of the operating system: files, locks, questions on a terminal.
 
+pub mod files;
+pub mod host;
+pub mod lock;
 pub mod passphrase;
 pub mod prompt;

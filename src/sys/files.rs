@@ -1,0 +1,284 @@
+//! Files that are whole or not there: written beside their place and renamed into it, with their
+//! mode set and not left to the umask.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{
+    DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink,
+};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// An operation on a file that failed.
+#[derive(Debug, Error)]
+#[error("cannot {action} {}: {source}", .path.display())]
+pub struct FileError {
+    /// what was tried, as a verb
+    pub action: &'static str,
+    /// the file
+    pub path: PathBuf,
+    /// what the system says
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// `action` is a verb: "cannot ACTION PATH: SOURCE".
+    #[must_use]
+    pub fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Whether the file does not exist.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+type Result<T> = std::result::Result<T, FileError>;
+
+// Certificates, requests and keys have a few kilobytes; what is larger is something else.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads a whole small file, which may hold a private key.
+///
+/// # Errors
+/// When it cannot be opened or read, is a directory, or has more than 1 MiB.
+pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let fail = |error| FileError::new("read", path, error);
+    let file = File::open(path).map_err(fail)?;
+    let metadata = file.metadata().map_err(fail)?;
+    if metadata.is_dir() {
+        return Err(fail(io::ErrorKind::IsADirectory.into()));
+    }
+    let expected = if metadata.is_file() {
+        metadata.len()
+    } else {
+        LARGEST
+    };
+    read_at_most(file, expected.min(LARGEST)).map_err(fail)
+}
+
+/// Reads a small file to its end, as [`read`] does, from anything readable.
+///
+/// # Errors
+/// When reading fails, or there is more than 1 MiB.
+pub fn read_from(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    read_at_most(source, LARGEST)
+}
+
+fn read_at_most(source: impl Read, expected: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Full size at once: a buffer that grows leaves copies behind that nobody wipes.
+    let capacity = usize::try_from(expected).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    source.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// The same, `None` where the file does not exist.
+///
+/// # Errors
+/// As [`read`], but for a missing file.
+pub fn read_if_there(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    match read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether anything has this name, a dangling link too.
+#[must_use]
+pub fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Makes a new file and never overwrites one.
+///
+/// # Errors
+/// When something of that name is there, or the file cannot be written.
+pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let fail = |error| FileError::new("create", path, error);
+    // 0600 until it is complete: a key is never open to others, not even for a moment.
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(fail)?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
+        .map_err(fail)
+        .and_then(|()| give_to_owner_of_parent(&file, path));
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+/// Writes a file beside its place and renames it there. A file that is replaced keeps its owner,
+/// group and mode; a new one has `mode`. A link is followed, so that it stays one.
+///
+/// Two writers of one file must hold a lock.
+///
+/// # Errors
+/// When a step fails; the old file is then as it was.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let beside = temporary_beside(&target);
+    let old = fs::metadata(&target).ok();
+    let _ = fs::remove_file(&beside);
+    create_new(
+        &beside,
+        bytes,
+        old.as_ref().map_or(mode, |old| old.mode() & 0o7777),
+    )?;
+    let placed = old
+        .map_or(Ok(()), |old| take_owner(&beside, &old))
+        .and_then(|()| {
+            fs::rename(&beside, &target).map_err(|error| FileError::new("replace", path, error))
+        });
+    if placed.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    placed
+}
+
+/// Makes `path` a symbolic link to `target`, replacing a link that is there in one step.
+///
+/// # Errors
+/// When the link cannot be made, or something that is not a link has its name.
+pub fn replace_link(path: &Path, target: &Path) -> Result<()> {
+    if fs::read_link(path).is_ok_and(|now| now == target) {
+        return Ok(());
+    }
+    if exists(path) && !path.is_symlink() {
+        return Err(FileError::new(
+            "link",
+            path,
+            io::ErrorKind::AlreadyExists.into(),
+        ));
+    }
+    let beside = temporary_beside(path);
+    let _ = fs::remove_file(&beside);
+    symlink(target, &beside).map_err(|error| FileError::new("create", &beside, error))?;
+    fs::rename(&beside, path).map_err(|error| {
+        let _ = fs::remove_file(&beside);
+        FileError::new("replace", path, error)
+    })
+}
+
+/// Makes a directory with exactly this mode, where there is none.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn create_dir(path: &Path, mode: u32) -> Result<()> {
+    let fail = |error| FileError::new("create", path, error);
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(fail(error)),
+        Ok(()) => {
+            let made = File::open(path).map_err(fail)?;
+            made.set_permissions(Permissions::from_mode(mode))
+                .map_err(fail)?;
+            give_to_owner_of_parent(&made, path)
+        }
+    }
+}
+
+/// Waits until a directory's entries are on the disk.
+///
+/// # Errors
+/// When the system reports that they are not.
+pub fn sync_dir(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| FileError::new("sync", path, error))
+}
+
+/// Waits until a file's content is on the disk.
+///
+/// # Errors
+/// When the system reports that it is not.
+pub fn sync_file(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| FileError::new("sync", path, error))
+}
+
+/// Waits until everything written to the file system of `path` is on the disk (syncfs(2)): one
+/// wait for any number of files.
+///
+/// # Errors
+/// When the system reports that it is not.
+pub fn sync_filesystem(path: &Path) -> Result<()> {
+    let fail = |error| FileError::new("sync", path, error);
+    let file = File::open(path).map_err(fail)?;
+    rustix::fs::syncfs(&file).map_err(|error| fail(error.into()))
+}
+
+/// The permission bits of a file.
+///
+/// # Errors
+/// When it is not there.
+pub fn mode(path: &Path) -> Result<u32> {
+    fs::metadata(path)
+        .map(|metadata| metadata.mode() & 0o7777)
+        .map_err(|error| FileError::new("read", path, error))
+}
+
+/// Gives a new file to the owner of the directory it is in, so that what root does in another
+/// user's directory stays usable for that user.
+///
+/// # Errors
+/// When the owner cannot be set.
+pub fn give_to_owner_of_parent(file: &File, path: &Path) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let fail = |error| FileError::new("set the owner of", path, error);
+    let parent = fs::metadata(parent(path)).map_err(fail)?;
+    if parent.uid() == 0 {
+        return Ok(());
+    }
+    fchown(file, Some(parent.uid()), Some(parent.gid())).map_err(fail)
+}
+
+/// The directory a path lies in.
+#[must_use]
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn take_owner(path: &Path, old: &fs::Metadata) -> Result<()> {
+    let fail = |error| FileError::new("set the owner of", path, error);
+    let file = File::open(path).map_err(fail)?;
+    let new = file.metadata().map_err(fail)?;
+    if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
+        return Ok(());
+    }
+    // An ordinary user may not give files away: the directory's own rules decide then.
+    match fchown(&file, Some(old.uid()), Some(old.gid())) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other.map_err(fail),
+    }
+}
+
+// One fixed name, so that what a dead process left is overwritten and not collected.
+fn temporary_beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    parent(path).join(format!(".{name}.mailca"))
+}
