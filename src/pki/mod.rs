@@ -1,2 +1,15 @@
-//! pki
+//! Certificates and what they are made of: no files, no clock, no terminal.
+
+pub mod attribute;
+pub mod certificate;
+pub mod extensions;
+pub mod general_name;
 pub mod key;
+pub mod name;
+pub mod name_constraints;
+pub mod pem_text;
+pub mod policy;
+pub mod profile;
+pub mod request;
+pub mod serial;
+pub mod tbs;

@@ -1,0 +1,191 @@
+//! A certificate as it is: what mailca needs to know of it, read once, and its bytes.
+
+use const_oid::ObjectIdentifier;
+use thiserror::Error;
+use time::OffsetDateTime;
+use x509_parser::extensions::{GeneralName as ParsedName, ParsedExtension};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::general_name::GeneralName;
+use super::name::{Name, NameError};
+use super::pem_text;
+use super::serial::{SerialError, SerialNumber};
+
+/// Why a certificate cannot be read.
+#[derive(Debug, Error)]
+pub enum CertificateError {
+    /// No PEM block with a certificate, and no DER.
+    #[error("it holds no certificate")]
+    None,
+    /// The bytes are not a certificate.
+    #[error("its certificate cannot be read ({0})")]
+    Malformed(String),
+    /// A name in it cannot be read.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Its serial number is none.
+    #[error(transparent)]
+    Serial(#[from] SerialError),
+}
+
+/// A certificate and its fields (RFC 5280 section 4.1).
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    der: Vec<u8>,
+    /// serialNumber
+    pub serial: SerialNumber,
+    /// issuer
+    pub issuer: Name,
+    /// subject
+    pub subject: Name,
+    /// notBefore
+    pub not_before: OffsetDateTime,
+    /// notAfter
+    pub not_after: OffsetDateTime,
+    /// subjectPublicKeyInfo, DER
+    pub subject_public_key_info: Vec<u8>,
+    /// SubjectKeyIdentifier, if it has one
+    pub subject_key_identifier: Option<Vec<u8>>,
+    /// the names of its SubjectAltName that mailca knows the kind of
+    pub names: Vec<GeneralName>,
+    /// ExtendedKeyUsage; empty where it has none
+    pub purposes: Vec<ObjectIdentifier>,
+    /// basicConstraints says CA:TRUE
+    pub is_ca: bool,
+    /// keyUsage permits signing certificates, or is absent
+    pub may_sign_certificates: bool,
+}
+
+impl Certificate {
+    /// Reads DER.
+    ///
+    /// # Errors
+    /// When the bytes are not a certificate, or more than one.
+    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let malformed =
+            |what: &dyn std::fmt::Display| CertificateError::Malformed(what.to_string());
+        let (rest, parsed) = X509Certificate::from_der(der).map_err(|e| malformed(&e))?;
+        if !rest.is_empty() {
+            return Err(malformed(&format!("{} bytes follow it", rest.len())));
+        }
+        let tbs = &parsed.tbs_certificate;
+        let mut certificate = Self {
+            der: der.to_vec(),
+            serial: SerialNumber::from_be_bytes(tbs.raw_serial())?,
+            issuer: Name::from_der(tbs.issuer.as_raw())?,
+            subject: Name::from_der(tbs.subject.as_raw())?,
+            not_before: tbs.validity.not_before.to_datetime(),
+            not_after: tbs.validity.not_after.to_datetime(),
+            subject_public_key_info: tbs.subject_pki.raw.to_vec(),
+            subject_key_identifier: None,
+            names: Vec::new(),
+            purposes: Vec::new(),
+            is_ca: false,
+            may_sign_certificates: true,
+        };
+        for extension in tbs.extensions() {
+            match extension.parsed_extension() {
+                ParsedExtension::BasicConstraints(basic) => certificate.is_ca = basic.ca,
+                ParsedExtension::KeyUsage(usage) => {
+                    certificate.may_sign_certificates = usage.key_cert_sign();
+                }
+                ParsedExtension::SubjectKeyIdentifier(identifier) => {
+                    certificate.subject_key_identifier = Some(identifier.0.to_vec());
+                }
+                ParsedExtension::SubjectAlternativeName(san) => {
+                    certificate.names = san.general_names.iter().filter_map(known_name).collect();
+                }
+                ParsedExtension::ExtendedKeyUsage(usage) => {
+                    certificate.purposes = purposes(usage);
+                }
+                _ => {}
+            }
+        }
+        Ok(certificate)
+    }
+
+    /// Reads the first certificate of a PEM text, or DER.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CertificateError> {
+        match pem_text::blocks(bytes) {
+            Some(blocks) => {
+                let block = blocks.into_iter().find(|block| {
+                    matches!(
+                        block.tag(),
+                        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE"
+                    )
+                });
+                Self::from_der(block.ok_or(CertificateError::None)?.contents())
+            }
+            None if bytes.first() == Some(&0x30) => Self::from_der(bytes),
+            None => Err(CertificateError::None),
+        }
+    }
+
+    /// The DER as it came.
+    #[must_use]
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// PEM, in lines of 64 characters.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        pem_text::encode("CERTIFICATE", &self.der)
+    }
+
+    /// Whether the certificate names itself as its issuer.
+    #[must_use]
+    pub fn is_self_issued(&self) -> bool {
+        self.issuer.as_der() == self.subject.as_der()
+    }
+
+    /// The name by which people call it: its first DNS name, else its CN, else its serial.
+    #[must_use]
+    pub fn title(&self) -> String {
+        title(&self.subject, &self.names).unwrap_or_else(|| self.serial.to_string())
+    }
+}
+
+/// The first DNS name, else the first name of another kind, else the CN.
+#[must_use]
+pub fn title(subject: &Name, names: &[GeneralName]) -> Option<String> {
+    let first_dns = names.iter().find_map(|name| match name {
+        GeneralName::Dns(host) => Some(host.clone()),
+        _ => None,
+    });
+    first_dns.or_else(|| subject.common_name())
+}
+
+pub(super) fn known_name(name: &ParsedName<'_>) -> Option<GeneralName> {
+    match name {
+        ParsedName::DNSName(host) => Some(GeneralName::Dns((*host).into())),
+        ParsedName::RFC822Name(mailbox) => Some(GeneralName::Email((*mailbox).into())),
+        ParsedName::IPAddress(octets) => GeneralName::requested_ip(octets).ok(),
+        _ => None,
+    }
+}
+
+fn purposes(usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) -> Vec<ObjectIdentifier> {
+    use const_oid::db::rfc5280;
+    let known = [
+        (usage.any, rfc5280::ANY_EXTENDED_KEY_USAGE),
+        (usage.server_auth, rfc5280::ID_KP_SERVER_AUTH),
+        (usage.client_auth, rfc5280::ID_KP_CLIENT_AUTH),
+        (usage.code_signing, rfc5280::ID_KP_CODE_SIGNING),
+        (usage.email_protection, rfc5280::ID_KP_EMAIL_PROTECTION),
+        (usage.time_stamping, rfc5280::ID_KP_TIME_STAMPING),
+        (usage.ocsp_signing, rfc5280::ID_KP_OCSP_SIGNING),
+    ];
+    let other = usage
+        .other
+        .iter()
+        .filter_map(|oid| ObjectIdentifier::new(&oid.to_id_string()).ok());
+    known
+        .into_iter()
+        .filter_map(|(set, oid)| set.then_some(oid))
+        .chain(other)
+        .collect()
+}

@@ -1,0 +1,393 @@
+//! Distinguished names (RFC 5280 section 4.1.2.4): kept as the bytes they came in.
+
+use std::fmt;
+
+use const_oid::ObjectIdentifier;
+use der::asn1::{Any, AnyRef, Ia5StringRef, PrintableStringRef, Utf8StringRef};
+use der::{Decode, Encode, Sequence, SliceReader, Tag, Tagged};
+use ring::digest;
+use thiserror::Error;
+
+use super::attribute::{self, COMMON_NAME, EMAIL_ADDRESS, StringType};
+
+/// What can be wrong with a distinguished name.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum NameError {
+    /// The text does not have the form `/C=US/O=Example/CN=Example Mail CA`.
+    #[error("the subject {text:?} does not have the form /C=US/O=Example/CN=name: {problem}")]
+    Syntax {
+        /// the whole subject as given
+        text: String,
+        /// what is wrong with it
+        problem: String,
+    },
+    /// OpenSSL has no attribute of this name.
+    #[error(
+        "{0:?} is not an attribute of a subject that OpenSSL knows, such as C, ST, L, O, OU, CN"
+    )]
+    UnknownAttribute(String),
+    /// A value is too short or too long.
+    #[error("{attribute}={value} has {length} characters, but {attribute} takes {bounds}")]
+    Length {
+        /// the attribute's short name
+        attribute: String,
+        /// the value given
+        value: String,
+        /// its length in characters
+        length: usize,
+        /// the permitted lengths, in words
+        bounds: String,
+    },
+    /// A value has characters its ASN.1 string type cannot hold.
+    #[error("{attribute}={value} has characters that {attribute} cannot hold")]
+    Characters {
+        /// the attribute's short name
+        attribute: String,
+        /// the value given
+        value: String,
+    },
+    /// The bytes are not a DER Name.
+    #[error("the name is not DER ({0})")]
+    Der(String),
+}
+
+impl From<der::Error> for NameError {
+    fn from(error: der::Error) -> Self {
+        Self::Der(error.to_string())
+    }
+}
+
+/// One AttributeTypeAndValue, with its string type and bytes as they came.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Attribute {
+    /// AttributeType
+    pub oid: ObjectIdentifier,
+    /// AttributeValue
+    pub value: Any,
+}
+
+impl Attribute {
+    /// Encodes `text` as a value of `oid`, in the string type that fits it.
+    ///
+    /// # Errors
+    /// When the value is too short, too long, or has characters the type cannot hold.
+    pub fn new(oid: ObjectIdentifier, text: &str) -> Result<Self, NameError> {
+        let (string_type, least, most) = attribute::syntax(oid);
+        let length = text.chars().count();
+        if length < least || length > most {
+            return Err(NameError::Length {
+                attribute: label(oid),
+                value: text.into(),
+                length,
+                bounds: if least == most {
+                    format!("exactly {most}")
+                } else {
+                    format!("{least} to {most}")
+                },
+            });
+        }
+        let value = match string_type {
+            StringType::Printable => {
+                PrintableStringRef::new(text).and_then(|s| Any::encode_from(&s))
+            }
+            StringType::Ia5 => Ia5StringRef::new(text).and_then(|s| Any::encode_from(&s)),
+            StringType::Utf8 => Utf8StringRef::new(text).and_then(|s| Any::encode_from(&s)),
+        };
+        match value {
+            Ok(value) if !text.contains('\0') => Ok(Self { oid, value }),
+            _ => Err(NameError::Characters {
+                attribute: label(oid),
+                value: text.into(),
+            }),
+        }
+    }
+
+    /// The attribute's short name as OpenSSL has it, or its dotted number.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(self.oid)
+    }
+
+    /// The value's characters whatever its string type; `None` for what is no string.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        let bytes = self.value.value();
+        match self.value.tag() {
+            Tag::Utf8String
+            | Tag::PrintableString
+            | Tag::Ia5String
+            | Tag::VisibleString
+            | Tag::NumericString => String::from_utf8(bytes.to_vec()).ok(),
+            // OpenSSL reads T61String as Latin-1.
+            Tag::TeletexString => Some(bytes.iter().copied().map(char::from).collect()),
+            Tag::BmpString if bytes.len() % 2 == 0 => {
+                let units = bytes
+                    .chunks_exact(2)
+                    .map(|b| u16::from_be_bytes([b[0], b[1]]));
+                char::decode_utf16(units).collect::<Result<_, _>>().ok()
+            }
+            tag if tag.number().value() == UNIVERSAL_STRING && bytes.len() % 4 == 0 => bytes
+                .chunks_exact(4)
+                .map(|b| char::from_u32(u32::from_be_bytes([b[0], b[1], b[2], b[3]])))
+                .collect(),
+            _ => None,
+        }
+    }
+
+    // The value as `X509_NAME_oneline` writes it.
+    fn write_oneline(&self, out: &mut String) {
+        out.push_str(&self.label());
+        out.push('=');
+        for &byte in self.value.value() {
+            match byte {
+                b'/' | b'+' => {
+                    out.push('\\');
+                    out.push(byte.into());
+                }
+                b' '..=b'~' => out.push(byte.into()),
+                _ => out.push_str(&format!("\\x{byte:02X}")),
+            }
+        }
+    }
+
+    // The value as OpenSSL compares names: UTF-8, trimmed, white space folded, in lower case.
+    fn canonical(&self) -> Result<Self, NameError> {
+        let folds = self.value.tag() != Tag::NumericString;
+        let Some(text) = self.text().filter(|_| folds) else {
+            return Ok(self.clone());
+        };
+        let is_space = |c: char| c.is_ascii_whitespace() || c == '\u{b}';
+        let folded = text
+            .split(is_space)
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+            .to_ascii_lowercase();
+        Ok(Self {
+            oid: self.oid,
+            value: Any::new(Tag::Utf8String, folded.into_bytes())?,
+        })
+    }
+}
+
+const UNIVERSAL_STRING: u32 = 28;
+
+fn label(oid: ObjectIdentifier) -> String {
+    attribute::short_name(oid).map_or_else(|| oid.to_string(), str::to_owned)
+}
+
+/// A distinguished name: its DER as it came, and the attributes in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    der: Vec<u8>,
+    rdns: Vec<Vec<Attribute>>,
+}
+
+impl Name {
+    /// Reads a DER Name and keeps its bytes.
+    ///
+    /// # Errors
+    /// When the bytes are not a SEQUENCE OF SET OF AttributeTypeAndValue.
+    pub fn from_der(bytes: &[u8]) -> Result<Self, NameError> {
+        let rdns = elements(AnyRef::from_der(bytes)?, Tag::Sequence)?
+            .into_iter()
+            .map(|rdn| {
+                elements(rdn, Tag::Set)?
+                    .into_iter()
+                    .map(|entry| Ok(Attribute::from_der(&entry.to_der()?)?))
+                    .collect()
+            })
+            .collect::<Result<_, NameError>>()?;
+        Ok(Self {
+            der: bytes.to_vec(),
+            rdns,
+        })
+    }
+
+    /// Makes a name of one attribute per relative distinguished name.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn from_attributes(attributes: Vec<Attribute>) -> Result<Self, NameError> {
+        Self::from_rdns(attributes.into_iter().map(|one| vec![one]).collect())
+    }
+
+    fn from_rdns(rdns: Vec<Vec<Attribute>>) -> Result<Self, NameError> {
+        let mut content = Vec::new();
+        for rdn in &rdns {
+            content.extend(set_of(rdn)?);
+        }
+        let der = AnyRef::new(Tag::Sequence, &content)?.to_der()?;
+        Ok(Self { der, rdns })
+    }
+
+    /// A name that is only `CN=host`.
+    ///
+    /// # Errors
+    /// When `host` is empty or over 64 characters, the limit of a commonName.
+    pub fn common_name_only(host: &str) -> Result<Self, NameError> {
+        Self::from_attributes(vec![Attribute::new(COMMON_NAME, host)?])
+    }
+
+    /// Reads the form of `openssl req -subj`: `/C=US/O=Example/CN=Example Mail CA`, with `+`
+    /// between the parts of a multi-valued RDN and `\` before a `/`, `+` or `\` that is meant.
+    ///
+    /// # Errors
+    /// When the text has another form, an unknown attribute, or a value that does not fit it.
+    pub fn from_oneline(text: &str) -> Result<Self, NameError> {
+        let syntax = |problem: &str| NameError::Syntax {
+            text: text.into(),
+            problem: problem.into(),
+        };
+        let body = text
+            .strip_prefix('/')
+            .ok_or_else(|| syntax("it does not begin with /"))?;
+        let mut rdns = vec![Vec::new()];
+        let mut part = String::new();
+        let mut characters = body.chars();
+        loop {
+            let next = characters.next();
+            match next {
+                Some('\\') => part.push(
+                    characters
+                        .next()
+                        .ok_or_else(|| syntax("it ends in a single \\"))?,
+                ),
+                Some('/' | '+') | None => {
+                    let (name, value) = part
+                        .split_once('=')
+                        .ok_or_else(|| syntax(&format!("{part:?} has no =")))?;
+                    let oid = attribute::by_name(name.trim())
+                        .ok_or_else(|| NameError::UnknownAttribute(name.trim().into()))?;
+                    if let Some(rdn) = rdns.last_mut() {
+                        rdn.push(Attribute::new(oid, value)?);
+                    }
+                    part.clear();
+                    match next {
+                        Some('/') => rdns.push(Vec::new()),
+                        None => return Self::from_rdns(rdns),
+                        Some(_) => {}
+                    }
+                }
+                Some(character) => part.push(character),
+            }
+        }
+    }
+
+    /// The name as index.txt has it (OpenSSL's `X509_NAME_oneline`).
+    #[must_use]
+    pub fn oneline(&self) -> String {
+        let mut out = String::new();
+        for rdn in &self.rdns {
+            for (position, attribute) in rdn.iter().enumerate() {
+                out.push(if position == 0 { '/' } else { '+' });
+                attribute.write_oneline(&mut out);
+            }
+        }
+        out
+    }
+
+    /// OpenSSL's `X509_NAME_hash`, the name of the links in a CA path: SHA-1 over the canonical
+    /// form, its first four bytes as a little-endian number.
+    ///
+    /// # Errors
+    /// When the canonical form cannot be encoded.
+    pub fn hash(&self) -> Result<String, NameError> {
+        let mut canonical = Vec::new();
+        for rdn in &self.rdns {
+            let folded = rdn
+                .iter()
+                .map(Attribute::canonical)
+                .collect::<Result<Vec<_>, _>>()?;
+            canonical.extend(set_of(&folded)?);
+        }
+        let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &canonical);
+        let head = digest.as_ref().iter().take(4).rev();
+        Ok(head.map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The DER as it came.
+    #[must_use]
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Whether no RDN has more than one attribute.
+    #[must_use]
+    pub fn is_single_valued(&self) -> bool {
+        self.rdns.iter().all(|rdn| rdn.len() == 1)
+    }
+
+    /// Whether the name has no attribute at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rdns.is_empty()
+    }
+
+    /// Every attribute in its order, those of a multi-valued RDN one by one.
+    pub fn attributes(&self) -> impl Iterator<Item = &Attribute> {
+        self.rdns.iter().flatten()
+    }
+
+    /// The last commonName, the most specific one.
+    #[must_use]
+    pub fn common_name(&self) -> Option<String> {
+        self.values(COMMON_NAME).pop()
+    }
+
+    /// Every emailAddress.
+    #[must_use]
+    pub fn email_addresses(&self) -> Vec<String> {
+        self.values(EMAIL_ADDRESS)
+    }
+
+    fn values(&self, oid: ObjectIdentifier) -> Vec<String> {
+        self.attributes()
+            .filter(|attribute| attribute.oid == oid)
+            .filter_map(Attribute::text)
+            .collect()
+    }
+}
+
+/// For people: `CN=Example Mail CA, O=Example, C=US`, control characters escaped.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("(empty subject)");
+        }
+        for (position, attribute) in self.attributes().enumerate() {
+            let separator = if position == 0 { "" } else { ", " };
+            let value = attribute.text().map_or_else(
+                || "(not text)".into(),
+                |text| text.escape_debug().to_string(),
+            );
+            write!(f, "{separator}{}={value}", attribute.label())?;
+        }
+        Ok(())
+    }
+}
+
+// A SET OF in DER: its members sorted by their encoding (X.690 section 11.6).
+fn set_of(attributes: &[Attribute]) -> Result<Vec<u8>, NameError> {
+    let mut members = attributes
+        .iter()
+        .map(Encode::to_der)
+        .collect::<Result<Vec<_>, _>>()?;
+    members.sort();
+    Ok(AnyRef::new(Tag::Set, &members.concat())?.to_der()?)
+}
+
+fn elements(outer: AnyRef<'_>, expected: Tag) -> Result<Vec<AnyRef<'_>>, NameError> {
+    if outer.tag() != expected {
+        return Err(NameError::Der(format!(
+            "{} where {expected} belongs",
+            outer.tag()
+        )));
+    }
+    let mut reader = SliceReader::new(outer.value())?;
+    let mut found = Vec::new();
+    while !der::Reader::is_finished(&reader) {
+        found.push(AnyRef::decode(&mut reader)?);
+    }
+    Ok(found)
+}

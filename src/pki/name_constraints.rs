@@ -1,0 +1,120 @@
+//! The part of the name space that a CA may certify (RFC 5280 section 4.2.1.10).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use der::asn1::{Ia5String, OctetString};
+use x509_cert::ext::pkix::NameConstraints;
+use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
+use x509_cert::ext::pkix::name::GeneralName as Encodable;
+
+use super::general_name;
+
+/// A part of the name space that a CA is confined to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subtree {
+    /// A domain: its host names and those below it, and their mailboxes.
+    Domain(String),
+    /// A network: address and prefix length in bits.
+    Network(IpAddr, u8),
+}
+
+impl FromStr for Subtree {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((address, length)) = text.split_once('/') else {
+            let domain = text.strip_prefix('.').unwrap_or(text);
+            return match general_name::host_name(domain) {
+                Ok(name) if !name.contains('*') => Ok(Self::Domain(name)),
+                Ok(_) => Err(format!(
+                    "{text:?} has a wildcard; a domain stands for all below it"
+                )),
+                Err(error) => Err(format!(
+                    "{error}; --permit takes a domain or a network such as 192.0.2.0/24"
+                )),
+            };
+        };
+        let not_a_network =
+            || format!("{text:?} is not a network such as 192.0.2.0/24 or 2001:db8::/32");
+        let address: IpAddr = address.parse().map_err(|_| not_a_network())?;
+        let length: u8 = length.parse().map_err(|_| not_a_network())?;
+        if length > if address.is_ipv4() { 32 } else { 128 } {
+            return Err(not_a_network());
+        }
+        Ok(Self::Network(address, length))
+    }
+}
+
+impl fmt::Display for Subtree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(domain) => f.write_str(domain),
+            Self::Network(address, length) => write!(f, "{address}/{length}"),
+        }
+    }
+}
+
+/// The NameConstraints of a CA that may certify names within `permitted` only.
+///
+/// # Errors
+/// When a subtree cannot be encoded.
+// dNSName D covers what is below it too, rfc822Name D only the
+// mailboxes on D itself, .D those below; a kind of name with no permitted subtree is free, hence
+// the exclusion of all addresses.
+pub fn name_constraints(permitted: &[Subtree]) -> der::Result<NameConstraints> {
+    let subtree = |base| GeneralSubtree {
+        base,
+        minimum: 0,
+        maximum: None,
+    };
+    let mut allowed = Vec::new();
+    for one in permitted {
+        match one {
+            Subtree::Domain(domain) => {
+                allowed.push(subtree(Encodable::DnsName(Ia5String::new(domain)?)));
+                allowed.push(subtree(Encodable::Rfc822Name(Ia5String::new(domain)?)));
+                let below = format!(".{domain}");
+                allowed.push(subtree(Encodable::Rfc822Name(Ia5String::new(&below)?)));
+            }
+            Subtree::Network(address, length) => {
+                let octets = network(*address, *length);
+                allowed.push(subtree(Encodable::IpAddress(OctetString::new(octets)?)));
+            }
+        }
+    }
+    let names_a_network = permitted
+        .iter()
+        .any(|one| matches!(one, Subtree::Network(..)));
+    let excluded = if names_a_network {
+        None
+    } else {
+        let everything = [vec![0; 8], vec![0; 32]];
+        let all = everything
+            .into_iter()
+            .map(|octets| Ok(subtree(Encodable::IpAddress(OctetString::new(octets)?))))
+            .collect::<der::Result<_>>()?;
+        Some(all)
+    };
+    Ok(NameConstraints {
+        permitted_subtrees: Some(allowed),
+        excluded_subtrees: excluded,
+    })
+}
+
+// Address and mask, the address without the bits outside the mask.
+fn network(address: IpAddr, length: u8) -> Vec<u8> {
+    let octets = match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    };
+    let mask: Vec<u8> = (0..octets.len())
+        .map(|at| {
+            let bits = usize::from(length).saturating_sub(at * 8).min(8);
+            u8::try_from(0xFF00_u16 >> bits & 0xFF).unwrap_or_default()
+        })
+        .collect();
+    let base = octets.iter().zip(&mask).map(|(octet, mask)| octet & mask);
+    base.chain(mask.iter().copied()).collect()
+}

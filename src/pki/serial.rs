@@ -1,0 +1,146 @@
+//! Serial numbers of certificates and CRLs.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+/// What can be wrong with a serial number.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum SerialError {
+    /// Not hexadecimal digits.
+    #[error("{0:?} is not a serial number in hexadecimal digits")]
+    NotHex(String),
+    /// Zero, or 2^159 and more.
+    #[error("the serial number {0} is not between 1 and 2^159 - 1")]
+    OutOfRange(String),
+}
+
+/// A positive serial number of at most 20 octets (RFC 5280 section 4.1.2.2), 1 to 2^159 - 1.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SerialNumber(Vec<u8>);
+
+impl SerialNumber {
+    /// The number that these big-endian octets make.
+    ///
+    /// # Errors
+    /// When it is zero, or more than 2^159 - 1.
+    pub fn from_be_bytes(octets: &[u8]) -> Result<Self, SerialError> {
+        let start = octets.iter().position(|octet| *octet != 0);
+        let significant = start.map_or(&[][..], |at| &octets[at..]);
+        let fits = match significant.len() {
+            0 => false,
+            20 => significant[0] < 0x80,
+            length => length < 20,
+        };
+        fits.then(|| Self(significant.to_vec()))
+            .ok_or_else(|| SerialError::OutOfRange(hex(octets)))
+    }
+
+    /// The octets, big-endian, without leading zeros.
+    #[must_use]
+    pub fn as_be_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The number after this one.
+    ///
+    /// # Errors
+    /// When this is 2^159 - 1.
+    pub fn next(&self) -> Result<Self, SerialError> {
+        let mut octets = vec![0];
+        octets.extend(&self.0);
+        for octet in octets.iter_mut().rev() {
+            let (sum, carry) = octet.overflowing_add(1);
+            *octet = sum;
+            if !carry {
+                break;
+            }
+        }
+        Self::from_be_bytes(&octets)
+    }
+}
+
+impl PartialOrd for SerialNumber {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SerialNumber {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let lengths = self.0.len().cmp(&other.0.len());
+        lengths.then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+/// Upper-case hexadecimal of even length, as OpenSSL writes it in `serial` and index.txt.
+impl fmt::Display for SerialNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl FromStr for SerialNumber {
+    type Err = SerialError;
+
+    fn from_str(text: &str) -> Result<Self, SerialError> {
+        let not_hex = || SerialError::NotHex(text.into());
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(not_hex());
+        }
+        let even = format!("{}{text}", if text.len() % 2 == 0 { "" } else { "0" });
+        let octets = (0..even.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&even[at..at + 2], 16))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| not_hex())?;
+        Self::from_be_bytes(&octets)
+    }
+}
+
+impl Serialize for SerialNumber {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02X}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counting_carries_into_a_new_octet() {
+        let serial: SerialNumber = "FF".parse().unwrap();
+        assert_eq!(serial.next().unwrap().to_string(), "0100");
+        assert!(serial < serial.next().unwrap());
+    }
+
+    #[test]
+    fn odd_digits_and_lower_case_are_read_and_written_even() {
+        let serial: SerialNumber = "1a2".parse().unwrap();
+        assert_eq!(serial.to_string(), "01A2");
+    }
+
+    #[test]
+    fn the_limits_are_one_and_twenty_octets_with_a_clear_top_bit() {
+        let most = format!("7F{}", "FF".repeat(19));
+        let serial: SerialNumber = most.parse().unwrap();
+        assert!(matches!(serial.next(), Err(SerialError::OutOfRange(_))));
+        assert!("00".parse::<SerialNumber>().is_err());
+        assert!(
+            format!("01{}", "00".repeat(20))
+                .parse::<SerialNumber>()
+                .is_err()
+        );
+        assert!("".parse::<SerialNumber>().is_err());
+        assert!("-1".parse::<SerialNumber>().is_err());
+        assert!("é1".parse::<SerialNumber>().is_err());
+    }
+}
