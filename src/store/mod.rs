@@ -1,3 +1,178 @@
-//! store
+//! The CA directory: an `openssl ca` directory, read and written as OpenSSL would. Nothing else
+//! in mailca writes there.
 
 pub mod conf;
+pub mod hosts;
+pub mod index;
+pub mod journal;
+pub mod settings;
+pub mod transaction;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use self::hosts::Hosts;
+use self::settings::{Settings, SettingsError};
+use self::transaction::{Transaction, TransactionError};
+use crate::pki::certificate::{Certificate, CertificateError};
+use crate::pki::key::{EncodedKey, KeyError};
+use crate::pki::serial::SerialNumber;
+use crate::sys::files::{self, FileError};
+
+/// Why a CA directory cannot be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// There is no CA certificate.
+    #[error("{} holds no CA: {} is missing", .root.display(), .certificate.display())]
+    NoCa {
+        /// the directory
+        root: PathBuf,
+        /// where its CA certificate should be
+        certificate: PathBuf,
+    },
+    /// The CA certificate cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Certificate {
+        /// the file
+        path: PathBuf,
+        /// what is wrong
+        source: CertificateError,
+    },
+    /// The CA key cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Key {
+        /// the file
+        path: PathBuf,
+        /// what is wrong
+        source: KeyError,
+    },
+    /// The CA key's file holds none.
+    #[error("{} holds no private key", .0.display())]
+    NoKey(PathBuf),
+    /// Others than the owner can read a private key.
+    #[error("{} is readable by {readers} (mode {mode:04o})", .path.display())]
+    ExposedKey {
+        /// the file
+        path: PathBuf,
+        /// who: group, others
+        readers: &'static str,
+        /// its permission bits
+        mode: u32,
+    },
+    /// openssl.cnf cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// An open CA directory.
+#[derive(Debug)]
+pub struct Store {
+    /// where everything lies
+    pub settings: Settings,
+    /// the CA's own certificate
+    pub certificate: Certificate,
+    /// whether a subject may have only one valid certificate
+    pub unique_subject: bool,
+    /// the mail hosts whose keys are here
+    pub hosts: Hosts,
+}
+
+impl Store {
+    /// Opens the CA in `root` for reading; nothing is written. `config` stands for its
+    /// openssl.cnf, and `env` answers `$ENV::NAME` in it.
+    ///
+    /// # Errors
+    /// When there is no CA, or its settings or certificate cannot be read.
+    pub fn open(
+        root: &Path,
+        config: Option<&Path>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, StoreError> {
+        let settings = Settings::read(root, config, env)?;
+        let path = &settings.certificate;
+        let bytes = files::read_if_there(path)?.ok_or_else(|| StoreError::NoCa {
+            root: root.to_owned(),
+            certificate: path.clone(),
+        })?;
+        let certificate =
+            Certificate::from_pem_or_der(&bytes).map_err(|source| StoreError::Certificate {
+                path: path.clone(),
+                source,
+            })?;
+        Ok(Self {
+            unique_subject: settings.unique_subject()?,
+            certificate,
+            hosts: Hosts::new(root.join("hosts")),
+            settings,
+        })
+    }
+
+    /// The CA's private key, still locked where it is encrypted.
+    ///
+    /// # Errors
+    /// When it cannot be read, or others than its owner can read it too.
+    pub fn private_key(&self) -> Result<EncodedKey, StoreError> {
+        let path = &self.settings.private_key;
+        let bytes = files::read(path)?;
+        let mode = files::mode(path)?;
+        let readers = match (mode & 0o040 != 0, mode & 0o004 != 0) {
+            (_, true) => Some("others"),
+            (true, false) => Some("group"),
+            (false, false) => None,
+        };
+        if let Some(readers) = readers {
+            return Err(StoreError::ExposedKey {
+                path: path.clone(),
+                readers,
+                mode,
+            });
+        }
+        let found = EncodedKey::find(&bytes).map_err(|source| StoreError::Key {
+            path: path.clone(),
+            source,
+        })?;
+        found.ok_or_else(|| StoreError::NoKey(path.clone()))
+    }
+
+    /// Takes the lock and the right to write.
+    ///
+    /// # Errors
+    /// When another writer holds it for longer than `wait`, or left something unfinishable.
+    pub fn begin(&self, wait: Duration) -> Result<Transaction<'_>, TransactionError> {
+        Transaction::begin(self, wait)
+    }
+
+    /// `newcerts/SERIAL.pem`
+    #[must_use]
+    pub fn certificate_path(&self, serial: &SerialNumber) -> PathBuf {
+        self.settings.new_certs_dir.join(format!("{serial}.pem"))
+    }
+
+    /// `newreq.pem`, the last request
+    #[must_use]
+    pub fn request_path(&self) -> PathBuf {
+        self.settings.root.join("newreq.pem")
+    }
+
+    /// `newcert.pem`, the last certificate
+    #[must_use]
+    pub fn last_certificate_path(&self) -> PathBuf {
+        self.settings.root.join("newcert.pem")
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    files::parent(path)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,388 @@
+//! The CA's settings: openssl.cnf as `openssl ca` reads it, and a section `[ mailca ]` for what
+//! OpenSSL has no name for.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::conf::{Conf, ConfError};
+use crate::pki::key::Digest;
+use crate::pki::policy::{Policy, PolicyError};
+use crate::pki::profile::Profile;
+
+/// Why settings cannot be used.
+#[derive(Debug, Error)]
+pub enum SettingsError {
+    /// openssl.cnf cannot be read.
+    #[error(transparent)]
+    Conf(#[from] ConfError),
+    /// There is no `[ ca ] default_ca`.
+    #[error("{} names no default_ca in its section [ ca ]", .0.display())]
+    NoDefaultCa(PathBuf),
+    /// `dir` leads elsewhere, and there is no CA beside the file either.
+    #[error("{} says dir = {dir}, which leads to {}, and {} holds no CA", .file.display(), .leads_to.display(), .root.display())]
+    Elsewhere {
+        /// openssl.cnf
+        file: PathBuf,
+        /// the value of `dir`
+        dir: String,
+        /// that value as a path
+        leads_to: PathBuf,
+        /// the CA directory given
+        root: PathBuf,
+    },
+    /// A value is not what it should be.
+    #[error("{place}: {name} = {value}, but it takes {expected}")]
+    BadValue {
+        /// file and line
+        place: String,
+        /// the setting
+        name: String,
+        /// its value
+        value: String,
+        /// what it takes, in words
+        expected: String,
+    },
+    /// `--policy` names a section that is not there.
+    #[error("{} has no section [ {name} ]", .file.display())]
+    NoPolicy {
+        /// openssl.cnf
+        file: PathBuf,
+        /// the section asked for
+        name: String,
+    },
+    /// The policy section is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+/// Where everything of a CA lies, and how it signs unless told otherwise.
+#[derive(Debug)]
+pub struct Settings {
+    /// the CA directory
+    pub root: PathBuf,
+    /// `certificate`: the CA's certificate
+    pub certificate: PathBuf,
+    /// `private_key`: the CA's key
+    pub private_key: PathBuf,
+    /// `database`: the register, index.txt
+    pub database: PathBuf,
+    /// `serial`: the next certificate's serial number
+    pub serial: PathBuf,
+    /// `crlnumber`: the next CRL's number
+    pub crl_number: PathBuf,
+    /// `new_certs_dir`: every certificate issued, by serial
+    pub new_certs_dir: PathBuf,
+    /// `crl_dir`: the CRLs
+    pub crl_dir: PathBuf,
+    /// `default_days`: the lifetime of a certificate
+    pub default_days: u32,
+    /// `default_md`; `None` lets the key decide
+    pub digest: Option<Digest>,
+    /// `preserve`: leave subjects as they are, whatever the policy's order
+    pub preserve: bool,
+    /// `[ mailca ] profile`
+    pub profile: Profile,
+    /// `[ mailca ] crl_url`: where clients find the CRL
+    pub crl_url: Option<String>,
+    /// what the administrator should know about these settings, a sentence each
+    pub warnings: Vec<String>,
+    file: Option<PathBuf>,
+    conf: Conf,
+    section: String,
+}
+
+const MAILCA: &str = "mailca";
+const MAILCA_NAMES: [&str; 3] = ["profile", "crl_url", "policy"];
+
+impl Settings {
+    /// Reads the settings of the CA in `root`: `config`, else `root/openssl.cnf`, else the
+    /// standard names. `env` answers `$ENV::NAME`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, leads elsewhere, or has values that mean nothing.
+    pub fn read(
+        root: &Path,
+        config: Option<&Path>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, SettingsError> {
+        let own = root.join("openssl.cnf");
+        let file = match config {
+            Some(given) => Some(given.to_owned()),
+            None => own.exists().then_some(own),
+        };
+        let conf = match &file {
+            Some(file) => Conf::read(file, env)?,
+            None => Conf::default(),
+        };
+        let section = match (&file, conf.get("ca", "default_ca")) {
+            (_, Some(name)) => name.to_owned(),
+            (Some(file), None) => return Err(SettingsError::NoDefaultCa(file.clone())),
+            (None, None) => "CA_default".to_owned(),
+        };
+        let mut settings = Self {
+            root: root.to_owned(),
+            certificate: PathBuf::new(),
+            private_key: PathBuf::new(),
+            database: PathBuf::new(),
+            serial: PathBuf::new(),
+            crl_number: PathBuf::new(),
+            new_certs_dir: PathBuf::new(),
+            crl_dir: PathBuf::new(),
+            default_days: 365,
+            digest: None,
+            preserve: false,
+            profile: Profile::default(),
+            crl_url: None,
+            warnings: Vec::new(),
+            file,
+            conf,
+            section,
+        };
+        settings.find_paths()?;
+        settings.read_values()?;
+        settings.warn_of_what_is_ignored();
+        Ok(settings)
+    }
+
+    fn find_paths(&mut self) -> Result<(), SettingsError> {
+        let base = self.file.as_deref().map_or(&*self.root, super::parent);
+        let dir = self.get("dir").map(str::to_owned);
+        let leads_to = dir.as_ref().map(|dir| base.join(dir));
+        let elsewhere = leads_to
+            .as_ref()
+            .filter(|leads_to| !is_inside(leads_to, &self.root));
+        if let (Some(dir), Some(leads_to)) = (&dir, elsewhere) {
+            let holds_ca = ["cacert.pem", "private/cakey.pem", "index.txt"]
+                .iter()
+                .any(|name| self.root.join(name).exists());
+            let file = self.file.clone().unwrap_or_default();
+            if !holds_ca {
+                return Err(SettingsError::Elsewhere {
+                    file,
+                    dir: dir.clone(),
+                    leads_to: leads_to.clone(),
+                    root: self.root.clone(),
+                });
+            }
+            self.warnings.push(format!(
+                "{} says dir = {dir}, which leads to {}; the files in {} are used",
+                file.display(),
+                leads_to.display(),
+                self.root.display()
+            ));
+        }
+        let moved = elsewhere.is_some();
+        let path = |name: &str, standard: &str| match self.get(name) {
+            // What was below the old place is looked for below the directory given.
+            Some(value) if moved => {
+                let below = dir.as_deref().and_then(|dir| value.strip_prefix(dir));
+                match below {
+                    Some(rest) => self.root.join(rest.trim_start_matches('/')),
+                    None => base.join(value),
+                }
+            }
+            Some(value) => base.join(value),
+            None => self.root.join(standard),
+        };
+        let found = (
+            path("certificate", "cacert.pem"),
+            path("private_key", "private/cakey.pem"),
+            path("database", "index.txt"),
+            path("serial", "serial"),
+            path("crlnumber", "crlnumber"),
+            path("new_certs_dir", "newcerts"),
+            path("crl_dir", "crl"),
+        );
+        let tidy = |path: PathBuf| -> PathBuf { path.components().collect() };
+        self.certificate = tidy(found.0);
+        self.private_key = tidy(found.1);
+        self.database = tidy(found.2);
+        self.serial = tidy(found.3);
+        self.crl_number = tidy(found.4);
+        self.new_certs_dir = tidy(found.5);
+        self.crl_dir = tidy(found.6);
+        Ok(())
+    }
+
+    fn read_values(&mut self) -> Result<(), SettingsError> {
+        if let Some(days) = self.get("default_days") {
+            self.default_days = days
+                .parse()
+                .ok()
+                .filter(|days| *days > 0)
+                .ok_or_else(|| self.bad(&self.section, "default_days", "a number of days"))?;
+        }
+        self.preserve = self.get("preserve").is_some_and(is_yes);
+        match self
+            .get("default_md")
+            .map(str::to_ascii_lowercase)
+            .as_deref()
+        {
+            None | Some("default" | "null") => {}
+            Some("sha256") => self.digest = Some(Digest::Sha256),
+            Some("sha384") => self.digest = Some(Digest::Sha384),
+            Some("sha512") => self.digest = Some(Digest::Sha512),
+            Some(other) => {
+                let place = self.place(&self.section, "default_md");
+                self.warnings.push(format!(
+                    "{place}: default_md = {other} is not used: mailca signs with sha256, sha384 or sha512"
+                ));
+            }
+        }
+        if let Some(name) = self.conf.get(MAILCA, "profile") {
+            self.profile = name
+                .parse()
+                .map_err(|_| self.bad(MAILCA, "profile", "relay, server or client"))?;
+        }
+        self.crl_url = self.conf.get(MAILCA, "crl_url").map(str::to_owned);
+        Ok(())
+    }
+
+    fn warn_of_what_is_ignored(&mut self) {
+        let mut ignored = Vec::new();
+        let mut ignore = |name: &str, unless: &dyn Fn(&str) -> bool, instead: &str| {
+            if let Some(value) = self.get(name).filter(|value| !unless(value)) {
+                let place = self.place(&self.section, name);
+                ignored.push(format!("{place}: {name} = {value} is not used: {instead}"));
+            }
+        };
+        ignore(
+            "copy_extensions",
+            &|value| value == "none",
+            "mailca copies the SubjectAltName of a request and nothing else",
+        );
+        ignore(
+            "rand_serial",
+            &|value| !is_yes(value),
+            "mailca counts on from the file serial",
+        );
+        ignore(
+            "email_in_dn",
+            &|value| value != "no",
+            "mailca leaves e-mail addresses in the subject",
+        );
+        ignore("default_startdate", &|_| false, "give --not-before");
+        ignore("default_enddate", &|_| false, "give --not-after or --days");
+        ignore(
+            "msie_hack",
+            &|value| !is_yes(value),
+            "mailca writes what RFC 5280 says",
+        );
+        // The section that `init` writes says the same as the profiles do.
+        ignore(
+            "x509_extensions",
+            &|value| value == "mailca_relay",
+            "mailca's profiles (relay, server, client) decide the extensions",
+        );
+        for entry in self
+            .conf
+            .section(MAILCA)
+            .into_iter()
+            .flat_map(|s| s.entries())
+        {
+            if !MAILCA_NAMES.contains(&entry.name.as_str()) {
+                ignored.push(format!(
+                    "{}: [ mailca ] has no setting {}",
+                    entry.origin, entry.name
+                ));
+            }
+        }
+        for skipped in self.conf.skipped() {
+            ignored.push(format!(
+                "{}: there is no {} to include",
+                skipped.origin,
+                skipped.path.display()
+            ));
+        }
+        self.warnings.extend(ignored);
+    }
+
+    /// The policy to sign under: the section `asked` for, else `[ mailca ] policy`, else
+    /// policy_anything. The second value is the file's own `policy`, where that is stricter than
+    /// what is used.
+    ///
+    /// # Errors
+    /// When the section is missing or wrong.
+    pub fn policy(&self, asked: Option<&str>) -> Result<(Policy, Option<String>), SettingsError> {
+        let chosen = asked.or_else(|| self.conf.get(MAILCA, "policy"));
+        if let Some(name) = chosen {
+            return Ok((self.policy_section(name)?, None));
+        }
+        let stricter = self
+            .get("policy")
+            .filter(|name| {
+                self.policy_section(name)
+                    .is_ok_and(|policy| policy.demands_match())
+            })
+            .map(str::to_owned);
+        Ok((self.policy_section("policy_anything")?, stricter))
+    }
+
+    fn policy_section(&self, name: &str) -> Result<Policy, SettingsError> {
+        match self.conf.section(name) {
+            Some(section) => {
+                let lines = section
+                    .entries()
+                    .map(|e| (e.name.as_str(), e.value.as_str()));
+                Ok(Policy::new(name, lines)?)
+            }
+            None if name == "policy_anything" => Ok(Policy::anything()),
+            None => Err(SettingsError::NoPolicy {
+                file: self
+                    .file
+                    .clone()
+                    .unwrap_or_else(|| self.root.join("openssl.cnf")),
+                name: name.into(),
+            }),
+        }
+    }
+
+    /// Whether the register may hold only one valid certificate for a subject: index.txt.attr
+    /// first, then openssl.cnf, then OpenSSL's default, yes.
+    ///
+    /// # Errors
+    /// When index.txt.attr cannot be read.
+    pub fn unique_subject(&self) -> Result<bool, SettingsError> {
+        let attributes = super::with_suffix(&self.database, ".attr");
+        let own = if attributes.exists() {
+            let read = Conf::read(&attributes, &|_| None)?;
+            read.get("default", "unique_subject").map(str::to_owned)
+        } else {
+            None
+        };
+        let value = own.or_else(|| self.get("unique_subject").map(str::to_owned));
+        Ok(value.is_none_or(|value| is_yes(&value)))
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.conf.get(&self.section, name)
+    }
+
+    fn place(&self, section: &str, name: &str) -> String {
+        self.conf
+            .origin(section, name)
+            .map_or_else(|| "openssl.cnf".into(), ToString::to_string)
+    }
+
+    fn bad(&self, section: &str, name: &str, expected: &str) -> SettingsError {
+        SettingsError::BadValue {
+            place: self.place(section, name),
+            name: name.into(),
+            value: self.conf.get(section, name).unwrap_or_default().into(),
+            expected: expected.into(),
+        }
+    }
+}
+
+// As OpenSSL's parse_yesno: the first letter decides, and what is neither is yes.
+fn is_yes(value: &str) -> bool {
+    !matches!(value.chars().next(), Some('f' | 'F' | 'n' | 'N' | '0'))
+}
+
+fn is_inside(path: &Path, root: &Path) -> bool {
+    match (path.canonicalize(), root.canonicalize()) {
+        (Ok(path), Ok(root)) => path.starts_with(root),
+        _ => false,
+    }
+}

@@ -1,0 +1,439 @@
+//! The one way in which an issued certificate gets into the directory: serial, then journal, then
+//! everything else. Two waits for the disk, whatever the number of files.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::hosts::{CERT, CHAIN, HostError, Hosts, KEY};
+use super::index::{self, Row};
+use super::journal::{Journal, JournalError, Step};
+use super::{Store, with_suffix};
+use crate::pki::certificate::Certificate;
+use crate::pki::serial::{SerialError, SerialNumber};
+use crate::sys::files::{self, FileError};
+use crate::sys::lock::{self, Lock, LockError};
+
+/// Why a transaction failed.
+#[derive(Debug, Error)]
+pub enum TransactionError {
+    /// The lock was not to be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The commit failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Before the commit, a file could not be read or written: nothing was issued.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A host's folder stands in the way.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// `serial` holds no serial number.
+    #[error("{}: {source}", .path.display())]
+    Serial {
+        /// the file
+        path: PathBuf,
+        /// what is wrong
+        source: SerialError,
+    },
+    /// Under `unique_subject = yes`, the subject has a valid certificate.
+    #[error(
+        "{subject} already has the valid certificate {serial}, and unique_subject = yes permits one"
+    )]
+    NotUnique {
+        /// the subject
+        subject: String,
+        /// the serial number of the valid certificate
+        serial: String,
+    },
+    /// The commit is done, but what it describes could not be written: the next writer will.
+    #[error("the certificate is recorded, but publishing it failed: {0}")]
+    Pending(#[source] PublishError),
+    /// What a writer before left unfinished cannot be finished.
+    #[error("what an earlier command recorded cannot be finished: {0}")]
+    Recovery(#[source] PublishError),
+}
+
+/// Why a recorded step could not be carried out.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Somebody else's certificate has the serial number.
+    #[error("{} holds another certificate", .0.display())]
+    Occupied(PathBuf),
+    /// The folder with the host's key is gone.
+    #[error("{} with the key of {host} is gone", .folder.display())]
+    KeyGone {
+        /// the host
+        host: String,
+        /// where its key was
+        folder: PathBuf,
+    },
+}
+
+/// A certificate to be recorded, and where it goes besides index.txt and newcerts.
+#[derive(Debug)]
+pub struct Issued<'a> {
+    /// the certificate
+    pub certificate: &'a Certificate,
+    /// newcert.pem, if it is to be written
+    pub copy_to: Option<PathBuf>,
+    /// the host whose key it belongs to, if the key is here
+    pub host: Option<HostKey>,
+}
+
+/// A host and the folder its key is in.
+#[derive(Clone, Debug)]
+pub struct HostKey {
+    /// the host's file name
+    pub host: String,
+    /// the folder
+    pub folder: PathBuf,
+}
+
+/// The right to write, until it is dropped.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    store: &'a Store,
+    journal: Journal,
+    _lock: Lock,
+}
+
+impl<'a> Transaction<'a> {
+    /// Waits for the lock, then finishes or undoes what a dead process left.
+    ///
+    /// # Errors
+    /// When the lock is held for longer than `wait`, or what was left cannot be finished.
+    pub(super) fn begin(store: &'a Store, wait: Duration) -> Result<Self, TransactionError> {
+        let database = &store.settings.database;
+        let lock = lock::acquire(&with_suffix(database, ".lock"), wait)?;
+        let mode = files::mode(database).unwrap_or(0o644);
+        let journal = Journal::open(&with_suffix(database, ".journal"), mode)?;
+        let mut transaction = Self {
+            store,
+            journal,
+            _lock: lock,
+        };
+        let unfinished = transaction.journal.unfinished()?;
+        if !unfinished.is_empty() {
+            transaction
+                .publish(&unfinished)
+                .map_err(TransactionError::Recovery)?;
+        }
+        discard_pending(&store.hosts)?;
+        Ok(transaction)
+    }
+
+    /// Takes the next serial number: the file `serial` is advanced past it, and past every number
+    /// that newcerts has already. A number taken and not used is skipped, never given twice.
+    ///
+    /// # Errors
+    /// When `serial` is unreadable, or holds no serial number.
+    pub fn take_serial(&mut self) -> Result<SerialNumber, TransactionError> {
+        let path = &self.store.settings.serial;
+        let bad = |source| TransactionError::Serial {
+            path: path.clone(),
+            source,
+        };
+        let text = files::read(path)?;
+        let text = String::from_utf8_lossy(&text);
+        let mut serial: SerialNumber = text.trim().parse().map_err(bad)?;
+        while serial == self.store.certificate.serial
+            || files::exists(&self.store.certificate_path(&serial))
+        {
+            serial = serial.next().map_err(bad)?;
+        }
+        let next = serial.next().map_err(bad)?;
+        files::replace(path, format!("{next}\n").as_bytes(), 0o644)?;
+        Ok(serial)
+    }
+
+    /// Puts a host's key where a commit finds it: a copy of the current one, or a new one.
+    /// Without a commit it is gone again with the next transaction at the latest.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn stage_key(
+        &self,
+        host: &str,
+        serial: &SerialNumber,
+        pem: &str,
+    ) -> Result<HostKey, TransactionError> {
+        let hosts = &self.store.hosts;
+        files::create_dir(hosts.root(), 0o755)?;
+        files::create_dir(&hosts.pending(), 0o700)?;
+        let folder = hosts.pending().join(folder_name(host, serial));
+        let current = hosts.current(host);
+        let folder_mode = files::mode(&current).unwrap_or(0o755);
+        files::create_dir(&folder, folder_mode)?;
+        let key_mode = files::mode(&current.join(KEY)).unwrap_or(0o600);
+        files::create_new(&folder.join(KEY), pem.as_bytes(), key_mode)?;
+        Ok(HostKey {
+            host: host.into(),
+            folder,
+        })
+    }
+
+    /// Waits until everything written so far is on the disk: the serial numbers taken, the keys
+    /// staged, and the files of the transaction before. No certificate may be signed earlier.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn settle(&self) -> Result<(), TransactionError> {
+        let register = files::parent(&self.store.settings.database);
+        Ok(files::sync_filesystem(register)?)
+    }
+
+    /// Records an issued certificate and publishes it.
+    ///
+    /// # Errors
+    /// Before the commit, anything; after it, [`TransactionError::Pending`].
+    pub fn commit(
+        mut self,
+        issued: &Issued<'_>,
+        now: time::OffsetDateTime,
+    ) -> Result<(), TransactionError> {
+        let steps = self.steps(issued, now)?;
+        self.journal.commit(&steps)?;
+        self.publish(&steps).map_err(TransactionError::Pending)?;
+        // No reason to fail: the files are there, and an unmarked record is only looked at again.
+        let _ = discard_pending(&self.store.hosts);
+        Ok(())
+    }
+
+    fn steps(
+        &self,
+        issued: &Issued<'_>,
+        now: time::OffsetDateTime,
+    ) -> Result<Vec<Step>, TransactionError> {
+        let settings = &self.store.settings;
+        let certificate = issued.certificate;
+        let pem = certificate.to_pem();
+        let mut steps = self.make_unique(certificate, now)?;
+        let (at, ended) = index::end(&settings.database)?;
+        let row = index::line_of(certificate);
+        steps.push(Step::AppendRow {
+            at,
+            serial: certificate.serial.to_string(),
+            line: if ended { row } else { format!("\n{row}") },
+        });
+        steps.push(Step::StoreCertificate {
+            path: self.relative(&self.store.certificate_path(&certificate.serial)),
+            text: pem.clone(),
+        });
+        if let Some(HostKey { host, folder }) = &issued.host {
+            steps.push(Step::SwitchHost {
+                host: host.clone(),
+                from: self.relative(folder),
+                folder: folder_name(host, &certificate.serial),
+                chain: format!("{pem}{}", self.store.certificate.to_pem()),
+                certificate: pem.clone(),
+            });
+        }
+        if let Some(path) = &issued.copy_to {
+            steps.push(Step::WriteFile {
+                path: self.relative(path),
+                text: pem,
+            });
+        }
+        Ok(steps)
+    }
+
+    // Under unique_subject = yes a second valid row of a subject makes `openssl ca` stop
+    // altogether, so rows past their date are marked first, as `openssl ca -updatedb` does.
+    fn make_unique(
+        &self,
+        certificate: &Certificate,
+        now: time::OffsetDateTime,
+    ) -> Result<Vec<Step>, TransactionError> {
+        if !self.store.unique_subject {
+            return Ok(Vec::new());
+        }
+        let subject = index::subject_of(certificate);
+        let mut expired = Vec::new();
+        let mut holder = None;
+        index::scan(&self.store.settings.database, |at, row| {
+            if row.is_valid() && row.subject == subject {
+                if row.is_past(now) {
+                    expired.push(Step::ExpireRow {
+                        at,
+                        serial: row.serial.into(),
+                    });
+                } else {
+                    holder = Some(row.serial.to_owned());
+                }
+            }
+            holder.is_none()
+        })?;
+        match holder {
+            Some(serial) => Err(TransactionError::NotUnique { subject, serial }),
+            None => Ok(expired),
+        }
+    }
+
+    fn publish(&mut self, steps: &[Step]) -> Result<(), PublishError> {
+        for step in steps {
+            self.carry_out(step)?;
+        }
+        Ok(self.journal.published()?)
+    }
+
+    fn carry_out(&self, step: &Step) -> Result<(), PublishError> {
+        let database = &self.store.settings.database;
+        let root = &self.store.settings.root;
+        match step {
+            Step::ExpireRow { at, serial } => Ok(expire_row(database, *at, serial)?),
+            Step::AppendRow { at, serial, line } => Ok(append_row(database, *at, serial, line)?),
+            Step::StoreCertificate { path, text } => store_certificate(&root.join(path), text),
+            Step::WriteFile { path, text } => {
+                Ok(files::replace(&root.join(path), text.as_bytes(), 0o644)?)
+            }
+            Step::SwitchHost {
+                host,
+                from,
+                folder,
+                certificate,
+                chain,
+            } => switch_host(
+                &self.store.hosts,
+                host,
+                &root.join(from),
+                folder,
+                &[(CERT, certificate), (CHAIN, chain)],
+            ),
+        }
+    }
+
+    // A directory that is moved or restored elsewhere keeps its journal.
+    fn relative(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.store.settings.root)
+            .unwrap_or(path)
+            .to_owned()
+    }
+}
+
+fn folder_name(host: &str, serial: &SerialNumber) -> String {
+    format!("{host}.{serial}")
+}
+
+// The status is one character, overwritten in place, if the row is still where it was.
+fn expire_row(database: &Path, at: u64, serial: &str) -> Result<(), FileError> {
+    let fail = |error| FileError::new("write", database, error);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(database)
+        .map_err(fail)?;
+    let mut head = [0; 512];
+    let read = file.read_at(&mut head, at).map_err(fail)?;
+    let text = String::from_utf8_lossy(&head[..read]);
+    let row = text.split('\n').next().and_then(Row::parse);
+    if row.is_some_and(|row| row.is_valid() && row.serial == serial) {
+        file.write_all_at(b"E", at).map_err(fail)?;
+    }
+    Ok(())
+}
+
+// A row is appended whole at the place the journal has for it. Where something else stands there
+// the register was rewritten, and only a look through it tells whether the row is in it.
+fn append_row(database: &Path, at: u64, serial: &str, line: &str) -> Result<(), FileError> {
+    if !files::exists(database) {
+        files::create_new(database, b"", 0o644)?;
+    }
+    let fail = |error| FileError::new("write", database, error);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(database)
+        .map_err(fail)?;
+    let length = file.metadata().map_err(fail)?.size();
+    let mut there = vec![0; line.len()];
+    let read = match length.checked_sub(at) {
+        Some(_) => file.read_at(&mut there, at).map_err(fail)?,
+        None => 0,
+    };
+    let torn = length >= at && read < line.len() && line.as_bytes().starts_with(&there[..read]);
+    if torn {
+        return file
+            .set_len(at)
+            .and_then(|()| file.write_all_at(line.as_bytes(), at))
+            .map_err(fail);
+    }
+    if there == line.as_bytes() {
+        return Ok(());
+    }
+    let mut found = false;
+    index::scan(database, |_, row| {
+        found = row.serial == serial;
+        !found
+    })?;
+    if found {
+        return Ok(());
+    }
+    let (end, ended) = index::end(database)?;
+    let row = format!(
+        "{}{}",
+        if ended { "" } else { "\n" },
+        line.trim_start_matches('\n')
+    );
+    file.write_all_at(row.as_bytes(), end).map_err(fail)
+}
+
+// A certificate in newcerts is never overwritten, except by what completes it after a power loss.
+fn store_certificate(path: &Path, text: &str) -> Result<(), PublishError> {
+    match files::read_if_there(path)? {
+        Some(there) if *there == text.as_bytes() => Ok(()),
+        Some(there) if !is_torn(&there, text) => Err(PublishError::Occupied(path.to_owned())),
+        _ => Ok(files::replace(path, text.as_bytes(), 0o644)?),
+    }
+}
+
+// What a power loss leaves of an unsynced file: a piece of it, or zeros where it should be.
+fn is_torn(there: &[u8], text: &str) -> bool {
+    text.as_bytes().starts_with(there) || there.iter().all(|byte| *byte == 0)
+}
+
+fn switch_host(
+    hosts: &Hosts,
+    host: &str,
+    from: &Path,
+    folder: &str,
+    contents: &[(&str, &String)],
+) -> Result<(), PublishError> {
+    let target = hosts.root().join(folder);
+    let holder = if target.exists() { &target } else { from };
+    if !holder.join(KEY).exists() {
+        return Err(PublishError::KeyGone {
+            host: host.into(),
+            folder: from.to_owned(),
+        });
+    }
+    for (name, text) in contents {
+        files::replace(&holder.join(name), text.as_bytes(), 0o644)?;
+    }
+    if holder != target {
+        fs::rename(holder, &target).map_err(|error| FileError::new("rename", holder, error))?;
+    }
+    Ok(files::replace_link(
+        &hosts.current(host),
+        Path::new(folder),
+    )?)
+}
+
+// Keys staged for a commit that never came.
+fn discard_pending(hosts: &Hosts) -> Result<(), FileError> {
+    let pending = hosts.pending();
+    match fs::remove_dir_all(&pending) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::new("remove", &pending, error))
+        }
+        _ => Ok(()),
+    }
+}
