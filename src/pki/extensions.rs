@@ -15,9 +15,9 @@ use x509_cert::ext::pkix::{
 
 use super::certificate::Certificate;
 use super::general_name::GeneralName;
-use super::key::PublicKeyKind;
 use super::name_constraints::{Subtree, name_constraints};
 use super::profile::Profile;
+use super::public_key::PublicKeyKind;
 
 /// The extensions of a certificate that `issuer` gives to a mail host or client.
 ///

@@ -9,20 +9,22 @@ use std::fmt;
 use std::str::FromStr;
 
 use const_oid::ObjectIdentifier;
-use const_oid::db::{DB, rfc5912, rfc8410};
-use der::asn1::{Any, AnyRef, Null, OctetStringRef, UintRef};
+use const_oid::db::{rfc5912, rfc8410};
+use der::asn1::{Any, AnyRef, Null, OctetStringRef};
 use der::pem::LineEnding;
 use der::{Decode, ErrorKind, SecretDocument, Sequence};
 use getrandom::SysRng;
-use pkcs1::{RsaPrivateKeyRef, RsaPublicKeyRef};
+use pkcs1::RsaPrivateKeyRef;
 use pkcs5::pbes2::{self, Kdf};
 use pkcs8::{EncodePrivateKey, PrivateKeyInfoRef};
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use sec1::EcPrivateKey;
 use serde::Serialize;
 use thiserror::Error;
-use x509_cert::spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use x509_cert::spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef};
 use zeroize::Zeroizing;
+
+use super::public_key::{Curve, PublicKeyKind, oid_name, rsa_size};
 
 #[cfg(test)]
 mod tests;
@@ -624,171 +626,4 @@ fn check_cost(kdf: &Kdf) -> Result<(), KeyError> {
         _ => return Ok(()),
     };
     Err(KeyError::Unsupported { what })
-}
-
-/// An elliptic curve, as a key names it (RFC 5480 2.1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Curve {
-    /// NIST P-256
-    P256,
-    /// NIST P-384
-    P384,
-    /// NIST P-521
-    P521,
-    /// any other named curve
-    Other(ObjectIdentifier),
-    /// spelt out in numbers, or not named at all
-    Unnamed,
-}
-
-impl Curve {
-    fn named_by(parameters: Option<AnyRef<'_>>) -> Self {
-        match parameters.and_then(|name| name.decode_as().ok()) {
-            Some(rfc5912::SECP_256_R_1) => Self::P256,
-            Some(rfc5912::SECP_384_R_1) => Self::P384,
-            Some(rfc5912::SECP_521_R_1) => Self::P521,
-            Some(other) => Self::Other(other),
-            None => Self::Unnamed,
-        }
-    }
-}
-
-/// Kind and size of a public key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PublicKeyKind {
-    /// RSA for any use
-    Rsa {
-        /// size of the modulus in bits
-        bits: usize,
-        /// the public exponent; `u64::MAX` stands for all that are longer
-        exponent: u64,
-    },
-    /// RSA bound to PSS signatures (RFC 4055)
-    RsaPss {
-        /// size of the modulus in bits, 0 where it was not looked for
-        bits: usize,
-    },
-    /// EC
-    Ec(Curve),
-    /// Ed25519
-    Ed25519,
-    /// Ed448
-    Ed448,
-    /// DSA
-    Dsa,
-    /// anything else, by its algorithm
-    Other(ObjectIdentifier),
-}
-
-impl PublicKeyKind {
-    /// Reads a SubjectPublicKeyInfo (RFC 5280 4.1).
-    ///
-    /// # Errors
-    /// [`KeyError::Malformed`] when it is none, or when an RSA key in it is not one.
-    pub fn of(spki_der: &[u8]) -> Result<Self, KeyError> {
-        let malformed = || KeyError::Malformed {
-            what: "it is not a SubjectPublicKeyInfo",
-        };
-        let info = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(|_| malformed())?;
-        let kind = Self::without_size(&info.algorithm);
-        if !matches!(kind, Self::Rsa { .. } | Self::RsaPss { .. }) {
-            return Ok(kind);
-        }
-        let key = info.subject_public_key.as_bytes().ok_or_else(malformed)?;
-        let key = RsaPublicKeyRef::from_der(key).map_err(|_| malformed())?;
-        let (bits, exponent) = rsa_size(key.modulus, key.public_exponent);
-        Ok(match kind {
-            Self::RsaPss { .. } => Self::RsaPss { bits },
-            _ => Self::Rsa { bits, exponent },
-        })
-    }
-
-    /// The kind as far as the algorithm tells: RSA keys have 0 bits.
-    fn without_size(algorithm: &AlgorithmIdentifierRef<'_>) -> Self {
-        match algorithm.oid {
-            rfc5912::RSA_ENCRYPTION => Self::Rsa {
-                bits: 0,
-                exponent: 0,
-            },
-            rfc5912::ID_RSASSA_PSS => Self::RsaPss { bits: 0 },
-            rfc5912::ID_EC_PUBLIC_KEY => Self::Ec(Curve::named_by(algorithm.parameters)),
-            rfc5912::ID_DSA => Self::Dsa,
-            rfc8410::ID_ED_25519 => Self::Ed25519,
-            rfc8410::ID_ED_448 => Self::Ed448,
-            other => Self::Other(other),
-        }
-    }
-
-    /// Does ring sign with it? Its RSA primes are multiples of 512 bits, its exponents at
-    /// least 65537 and at most 33 bits long.
-    fn can_sign(self) -> bool {
-        match self {
-            Self::Rsa { bits, exponent } => {
-                matches!(bits, 2048 | 3072 | 4096) && (65537..1 << 33).contains(&exponent)
-            }
-            Self::Ec(curve) => matches!(curve, Curve::P256 | Curve::P384),
-            Self::Ed25519 => true,
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for PublicKeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rsa { bits, exponent } if *exponent < 65537 => {
-                write!(f, "RSA {bits} (exponent {exponent})")
-            }
-            Self::Rsa { bits, .. } => write!(f, "RSA {bits}"),
-            Self::RsaPss { bits: 0 } => f.write_str("RSA-PSS"),
-            Self::RsaPss { bits } => write!(f, "RSA-PSS {bits}"),
-            Self::Ec(Curve::P256) => f.write_str("EC P-256"),
-            Self::Ec(Curve::P384) => f.write_str("EC P-384"),
-            Self::Ec(Curve::P521) => f.write_str("EC P-521"),
-            Self::Ec(Curve::Other(oid)) => write!(f, "EC {}", oid_name(*oid)),
-            Self::Ec(Curve::Unnamed) => f.write_str("EC without a named curve"),
-            Self::Ed25519 => f.write_str("Ed25519"),
-            Self::Ed448 => f.write_str("Ed448"),
-            Self::Dsa => f.write_str("DSA"),
-            Self::Other(oid) => f.write_str(&oid_name(*oid)),
-        }
-    }
-}
-
-/// A public key (SubjectPublicKeyInfo, DER) in words: `RSA 2048`, `EC P-256`, `Ed25519`.
-#[must_use]
-pub fn describe(spki_der: &[u8]) -> String {
-    PublicKeyKind::of(spki_der).map_or_else(|_| "unreadable key".into(), |kind| kind.to_string())
-}
-
-/// The fingerprint of a public key: SHA-256 of its SubjectPublicKeyInfo in upper-case hex with
-/// colons, as Postfix and `openssl pkey -pubin -outform DER | openssl sha256 -c` have it.
-#[must_use]
-pub fn fingerprint(spki_der: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, spki_der);
-    let bytes: Vec<_> = digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02X}"))
-        .collect();
-    bytes.join(":")
-}
-
-/// Bits of the modulus, and the public exponent.
-fn rsa_size(modulus: UintRef<'_>, exponent: UintRef<'_>) -> (usize, u64) {
-    let bits = match modulus.as_bytes() {
-        [] => 0,
-        bytes @ [first, ..] => bytes.len() * 8 - first.leading_zeros() as usize,
-    };
-    let exponent = match exponent.as_bytes() {
-        bytes if bytes.len() > 8 => u64::MAX,
-        bytes => bytes
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
-    };
-    (bits, exponent)
-}
-
-fn oid_name(oid: ObjectIdentifier) -> String {
-    DB.by_oid(&oid).map_or_else(|| oid.to_string(), Into::into)
 }

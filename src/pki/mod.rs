@@ -4,12 +4,17 @@ pub mod attribute;
 pub mod certificate;
 pub mod extensions;
 pub mod general_name;
+pub mod hex;
 pub mod key;
 pub mod name;
 pub mod name_constraints;
 pub mod pem_text;
 pub mod policy;
 pub mod profile;
+pub mod public_key;
 pub mod request;
 pub mod serial;
 pub mod tbs;
+
+#[cfg(test)]
+pub(crate) mod testing;

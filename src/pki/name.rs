@@ -9,6 +9,7 @@ use ring::digest;
 use thiserror::Error;
 
 use super::attribute::{self, COMMON_NAME, EMAIL_ADDRESS, StringType};
+use super::hex;
 
 /// What can be wrong with a distinguished name.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -120,16 +121,18 @@ impl Attribute {
             | Tag::NumericString => String::from_utf8(bytes.to_vec()).ok(),
             // OpenSSL reads T61String as Latin-1.
             Tag::TeletexString => Some(bytes.iter().copied().map(char::from).collect()),
-            Tag::BmpString if bytes.len() % 2 == 0 => {
+            Tag::BmpString if bytes.len().is_multiple_of(2) => {
                 let units = bytes
                     .chunks_exact(2)
                     .map(|b| u16::from_be_bytes([b[0], b[1]]));
                 char::decode_utf16(units).collect::<Result<_, _>>().ok()
             }
-            tag if tag.number().value() == UNIVERSAL_STRING && bytes.len() % 4 == 0 => bytes
-                .chunks_exact(4)
-                .map(|b| char::from_u32(u32::from_be_bytes([b[0], b[1], b[2], b[3]])))
-                .collect(),
+            tag if tag.number().value() == UNIVERSAL_STRING && bytes.len().is_multiple_of(4) => {
+                bytes
+                    .chunks_exact(4)
+                    .map(|b| char::from_u32(u32::from_be_bytes([b[0], b[1], b[2], b[3]])))
+                    .collect()
+            }
             _ => None,
         }
     }
@@ -145,7 +148,10 @@ impl Attribute {
                     out.push(byte.into());
                 }
                 b' '..=b'~' => out.push(byte.into()),
-                _ => out.push_str(&format!("\\x{byte:02X}")),
+                _ => {
+                    out.push_str("\\x");
+                    out.push_str(&hex::upper(&[byte]));
+                }
             }
         }
     }
@@ -302,8 +308,9 @@ impl Name {
             canonical.extend(set_of(&folded)?);
         }
         let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &canonical);
-        let head = digest.as_ref().iter().take(4).rev();
-        Ok(head.map(|byte| format!("{byte:02x}")).collect())
+        let mut head = digest.as_ref()[..4].to_vec();
+        head.reverse();
+        Ok(hex::lower(&head))
     }
 
     /// The DER as it came.

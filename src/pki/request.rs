@@ -10,9 +10,10 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509CertificationRequest};
 use x509_parser::x509::AlgorithmIdentifier;
 
 use super::general_name::{GeneralName, GeneralNameError};
-use super::key::{KeyError, PublicKeyKind};
+use super::key::KeyError;
 use super::name::{Name, NameError};
 use super::pem_text;
+use super::public_key::PublicKeyKind;
 
 /// Why a request cannot be read, or must not be signed.
 #[derive(Debug, Error)]

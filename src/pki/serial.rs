@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use super::hex;
+
 /// What can be wrong with a serial number.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SerialError {
@@ -36,7 +38,7 @@ impl SerialNumber {
             length => length < 20,
         };
         fits.then(|| Self(significant.to_vec()))
-            .ok_or_else(|| SerialError::OutOfRange(hex(octets)))
+            .ok_or_else(|| SerialError::OutOfRange(hex::upper(octets)))
     }
 
     /// The octets, big-endian, without leading zeros.
@@ -79,7 +81,7 @@ impl Ord for SerialNumber {
 /// Upper-case hexadecimal of even length, as OpenSSL writes it in `serial` and index.txt.
 impl fmt::Display for SerialNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&hex::upper(&self.0))
     }
 }
 
@@ -91,7 +93,14 @@ impl FromStr for SerialNumber {
         if text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(not_hex());
         }
-        let even = format!("{}{text}", if text.len() % 2 == 0 { "" } else { "0" });
+        let even = format!(
+            "{}{text}",
+            if text.len().is_multiple_of(2) {
+                ""
+            } else {
+                "0"
+            }
+        );
         let octets = (0..even.len())
             .step_by(2)
             .map(|at| u8::from_str_radix(&even[at..at + 2], 16))
@@ -105,10 +114,6 @@ impl Serialize for SerialNumber {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02X}")).collect()
 }
 
 #[cfg(test)]

@@ -131,10 +131,10 @@ pub fn scan(path: &Path, mut each: impl FnMut(u64, &Row<'_>) -> bool) -> Result<
             return Ok(());
         }
         let text = String::from_utf8_lossy(&bytes);
-        if let Some(row) = Row::parse(text.trim_end_matches(['\n', '\r'])) {
-            if !each(offset, &row) {
-                return Ok(());
-            }
+        if let Some(row) = Row::parse(text.trim_end_matches(['\n', '\r']))
+            && !each(offset, &row)
+        {
+            return Ok(());
         }
         offset += read as u64;
     }

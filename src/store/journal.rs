@@ -10,6 +10,7 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::pki::hex;
 use crate::sys::files::{self, FileError};
 use crate::sys::host;
 
@@ -192,8 +193,7 @@ fn parse(text: &[u8]) -> Option<Vec<Step>> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let digest = digest::digest(&digest::SHA256, bytes);
-    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+    hex::lower(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
 #[cfg(test)]

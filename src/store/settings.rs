@@ -279,7 +279,7 @@ impl Settings {
             .conf
             .section(MAILCA)
             .into_iter()
-            .flat_map(|s| s.entries())
+            .flat_map(super::conf::Section::entries)
         {
             if !MAILCA_NAMES.contains(&entry.name.as_str()) {
                 ignored.push(format!(
