@@ -1,0 +1,6 @@
+//! mailca against the programs its files are for: OpenSSL, Sendmail and other
+//! mail servers, run privately and without leaving anything behind.
+
+mod support;
+
+mod sendmail;

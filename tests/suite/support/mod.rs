@@ -1,0 +1,20 @@
+//! What the tests stand on: identities, private directories, programs that
+//! are run with a time limit, and a private Sendmail.
+
+mod dir;
+mod run;
+mod sendmail;
+mod smtp;
+mod user;
+
+pub use dir::TestDir;
+pub use run::{Ran, openssl, require, run, run_with};
+pub use sendmail::{BASE_MC, Sendmail};
+pub use smtp::{Smtp, s_client_session, s_client_starttls};
+pub use user::{User, mailca, users};
+
+use std::time::Duration;
+
+/// How long anything may take before a test gives up: far more than it needs,
+/// since the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(120);

@@ -1,0 +1,214 @@
+//! A private Sendmail.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use super::run::find;
+use super::{PATIENCE, Smtp, TestDir, User, run};
+
+/// Where Sendmail keeps its m4 files.
+pub const CF_DIR: &str = "/usr/share/sendmail/cf";
+
+/// A small sendmail.mc, which lines are appended to. Mail stays in the queue.
+pub const BASE_MC: &str = "\
+divert(0)dnl
+include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
+OSTYPE(`linux')dnl
+define(`confLOG_LEVEL', `14')dnl
+define(`confDELIVERY_MODE', `queueonly')dnl
+MAILER(`local')dnl
+MAILER(`smtp')dnl
+";
+
+/// A Sendmail on a port of its own of 127.0.0.1, which ends with the value,
+/// and with the thread that started it.
+pub struct Sendmail {
+    pub port: u16,
+    daemon: Child,
+    user: User,
+    dir: TestDir,
+}
+
+impl Sendmail {
+    /// Starts Sendmail as `user` from a sendmail.mc, and waits until it
+    /// accepts connections. Needs `require(&["sendmail", "m4", "cc"])`.
+    #[track_caller]
+    pub fn start(user: User, mc: &str) -> Self {
+        Self::try_start(user, mc).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same; what Sendmail said when it does not come up.
+    pub fn try_start(user: User, mc: &str) -> Result<Self, String> {
+        let dir = TestDir::of(user);
+        dir.write("sendmail.mc", mc);
+        fs::create_dir(dir.path().join("queue")).expect("create the queue");
+        std::os::unix::fs::chown(dir.path().join("queue"), Some(user.uid), Some(user.gid))
+            .expect("chown");
+        let cf = run(dir
+            .command("m4")
+            .arg(format!("-D_CF_DIR_={CF_DIR}/"))
+            .arg("sendmail.mc"))
+        .exits(0);
+        dir.write("sendmail.cf", &cf.stdout);
+        let shim = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/suite/support/hostname.c"
+        );
+        run(Command::new("cc").args(["-shared", "-fPIC", "-o", &dir.file("hostname.so"), shim]))
+            .exits(0);
+
+        let port = free_port();
+        let mut sendmail = Self {
+            daemon: daemon(user, &dir, port),
+            port,
+            user,
+            dir,
+        };
+        sendmail.wait().map(|()| sendmail)
+    }
+
+    /// Waits for the greeting. A free port may be taken by another program
+    /// before Sendmail binds it: then tries the next.
+    fn wait(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let greeting = Smtp::connect(self.port).map(|smtp| smtp.greeting);
+            if greeting.is_ok_and(|text| text.ends_with(&greeting_tag(&self.dir))) {
+                return Ok(());
+            }
+            if let Some(status) = self.daemon.try_wait().expect("wait for Sendmail") {
+                return Err(format!("Sendmail ended, {status}\n{}", self.log()));
+            }
+            if Instant::now() > deadline {
+                return Err(format!("Sendmail is not listening\n{}", self.log()));
+            }
+            if self.log().contains("Address already in use") {
+                self.stop();
+                fs::remove_file(self.dir.path().join("log")).expect("remove the log");
+                self.port = free_port();
+                self.daemon = daemon(self.user, &self.dir, self.port);
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops Sendmail and starts it again on the same port, as after a change
+    /// of its files.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.stop();
+        self.daemon = daemon(self.user, &self.dir, self.port);
+        self.wait().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// What `EHLO` gets for an answer, line by line.
+    #[track_caller]
+    pub fn ehlo(&self) -> Vec<String> {
+        Smtp::connect(self.port)
+            .and_then(|mut smtp| {
+                let lines = smtp.say("EHLO client.example.test")?;
+                smtp.say("QUIT")?;
+                Ok(lines)
+            })
+            .unwrap_or_else(|error| panic!("EHLO: {error}\n{}", self.log()))
+    }
+
+    /// Whether `EHLO` offers STARTTLS.
+    #[track_caller]
+    pub fn offers_starttls(&self) -> bool {
+        self.ehlo().iter().any(|line| &line[4..] == "STARTTLS")
+    }
+
+    /// What Sendmail logged so far, and what it wrote before it could.
+    pub fn log(&self) -> String {
+        let read = |name| fs::read(self.dir.path().join(name)).unwrap_or_default();
+        let text = [read("log"), read("output")].concat();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// The control files of the mail it has accepted: envelopes and headers.
+    pub fn queue(&self) -> Vec<String> {
+        fs::read_dir(self.dir.path().join("queue"))
+            .expect("list the queue")
+            .map(|entry| entry.expect("list the queue"))
+            .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"qf"))
+            .map(|entry| fs::read_to_string(entry.path()).expect("read the queue"))
+            .collect()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.daemon)
+    }
+
+    /// Ends the daemon and whatever it forked.
+    fn stop(&mut self) {
+        let _ = kill_process_group(self.pid(), Signal::KILL);
+        let _ = self.daemon.wait();
+    }
+}
+
+impl Drop for Sendmail {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Starts the daemon in the foreground. Options on the command line win over
+/// those of the .cf, so any sendmail.mc keeps to its private place.
+fn daemon(user: User, dir: &TestDir, port: u16) -> Child {
+    let mut options = vec![
+        format!("DaemonPortOptions=Addr=127.0.0.1,Port={port}"),
+        format!("QueueDirectory={}", dir.file("queue")),
+        format!("PidFile={}", dir.file("pid")),
+        format!("SmtpGreetingMessage=$j Sendmail {}", greeting_tag(dir)),
+        // Never refuse or defer because the machine is busy.
+        "RefuseLA=10000".into(),
+        "QueueLA=10000".into(),
+        "ConnectionRateThrottle=0".into(),
+        // No questions to the network.
+        "DontProbeInterfaces=True".into(),
+        "Timeout.ident=0".into(),
+    ];
+    if !user.is_root() {
+        options.push(format!("TrustedUser={}", user.uid));
+    }
+    let output = fs::File::create(dir.path().join("output")).expect("create a file");
+    // pdeathsig ends the daemon even if the suite is killed. It would be lost
+    // at the program's set-group-ID bit, and so would the preloaded library.
+    let mut command = dir.command("setpriv");
+    command
+        .args(["--no-new-privs", "--pdeathsig", "KILL"])
+        .arg(find("sendmail").expect("Sendmail"))
+        .args(["-bD", "-C", &dir.file("sendmail.cf")])
+        .args(["-D", &dir.file("log"), "-d89.8"]);
+    for option in &options {
+        command.args(["-O", option]);
+    }
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LD_PRELOAD", dir.path().join("hostname.so"))
+        .stdout(output.try_clone().expect("duplicate a file"))
+        .stderr(output)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("start Sendmail")
+}
+
+/// Ends the greeting, and tells this Sendmail from any other.
+fn greeting_tag(dir: &TestDir) -> String {
+    let name = dir.path().file_name().expect("a named directory");
+    name.to_str().expect("UTF-8 name").to_owned()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("find a free port");
+    listener.local_addr().expect("a bound port").port()
+}
