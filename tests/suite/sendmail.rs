@@ -1,7 +1,7 @@
 //! Sendmail and the lines that turn its STARTTLS on.
 
-use super::support::{BASE_MC, Sendmail, TestDir, User, openssl};
-use super::support::{require, s_client_session, s_client_starttls, users};
+use super::support::{BASE_MC, Sendmail, Smtp, TestDir, User};
+use super::support::{require, s_client_starttls, users};
 
 const HOST: &str = "mail.example.test";
 
@@ -59,18 +59,14 @@ impl OpensslCa {
 
     /// The settings of the book's Listing 6.3, with `key` as the server's key.
     fn mc(&self, key: &str) -> String {
-        let mut mc = BASE_MC.to_owned();
-        for (setting, file) in [
-            ("CACERT_PATH", ""),
-            ("CACERT", "cacert.pem"),
-            ("SERVER_CERT", "cert.pem"),
-            ("SERVER_KEY", key),
-        ] {
-            let file = self.file(file);
-            let file = file.trim_end_matches('/');
-            mc += &format!("define(`conf{setting}', `{file}')dnl\n");
-        }
-        mc
+        let lines = [
+            ("CACERT_PATH", self.dir.file("")),
+            ("CACERT", self.file("cacert.pem")),
+            ("SERVER_CERT", self.file("cert.pem")),
+            ("SERVER_KEY", self.file(key)),
+        ]
+        .map(|(setting, file)| format!("define(`conf{setting}', `{file}')dnl\n"));
+        BASE_MC.to_owned() + &lines.concat()
     }
 }
 
@@ -86,10 +82,57 @@ fn sendmail_offers_starttls_with_a_certificate_that_clients_verify() {
 
         let connect = |host| s_client_starttls(sendmail.port, &ca.file("cacert.pem"), host, &[]);
         let good = connect(HOST);
+        assert_ne!(good.cipher, "(NONE)");
         assert!(good.verified, "{}\n{}", good.ran, sendmail.log());
         let bad = connect("other.example.test");
         assert!(!bad.verified, "{}", bad.ran);
         assert_eq!(bad.verify, "62 (hostname mismatch)", "{}", bad.ran);
+    }
+}
+
+#[test]
+fn a_client_certificate_is_verified_and_recorded() {
+    if !tools() {
+        return;
+    }
+    for user in users() {
+        let ca = OpensslCa::new(user);
+        let sendmail = Sendmail::start(user, &ca.mc("key.pem"));
+        let (cert, key) = (ca.file("cert.pem"), ca.file("key.pem"));
+        let mut smtp = Smtp::starttls(sendmail.port, &["-cert", &cert, "-key", &key]).unwrap();
+        for (line, reply) in [
+            ("EHLO client.example.test", "250"),
+            ("MAIL FROM:<root@localhost>", "250"),
+            ("RCPT TO:<root@localhost>", "250"),
+            ("DATA", "354"),
+            ("Subject: test\r\n\r\n.", "250"),
+            ("QUIT", "221"),
+        ] {
+            let said = smtp.say(line).unwrap();
+            assert!(said[0].starts_with(reply), "{said:?}\n{}", sendmail.log());
+        }
+        let queue = sendmail.queue().concat();
+        assert!(queue.contains("verify=OK"), "{queue}\n{}", sendmail.log());
+    }
+}
+
+#[test]
+fn a_reload_and_a_restart_read_the_files_again() {
+    if !tools() {
+        return;
+    }
+    for user in users() {
+        let ca = OpensslCa::new(user);
+        let cert = ca.dir.read("cert.pem");
+        ca.dir.write("cert.pem", "");
+        let mut sendmail = Sendmail::start(user, &ca.mc("key.pem"));
+        assert!(!sendmail.offers_starttls(), "{user:?}");
+        ca.dir.write("cert.pem", &cert);
+        sendmail.reload();
+        assert!(sendmail.offers_starttls(), "{}", sendmail.log());
+        ca.dir.write("cert.pem", "");
+        sendmail.restart();
+        assert!(!sendmail.offers_starttls(), "{user:?}");
     }
 }
 

@@ -64,6 +64,14 @@ impl TestDir {
         path
     }
 
+    /// Creates a folder that belongs to the directory's owner.
+    pub fn create_dir(&self, name: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir(&path).expect("create a test folder");
+        chown(&path, Some(self.owner.uid), Some(self.owner.gid)).expect("chown");
+        path
+    }
+
     pub fn read(&self, name: &str) -> String {
         let path = self.path().join(name);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

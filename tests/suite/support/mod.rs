@@ -5,12 +5,13 @@ mod dir;
 mod run;
 mod sendmail;
 mod smtp;
+mod tests;
 mod user;
 
 pub use dir::TestDir;
 pub use run::{Ran, openssl, require, run, run_with};
 pub use sendmail::{BASE_MC, Sendmail};
-pub use smtp::{Smtp, s_client_session, s_client_starttls};
+pub use smtp::{Smtp, s_client_starttls};
 pub use user::{User, mailca, users};
 
 use std::time::Duration;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::run::find;
-use super::{PATIENCE, Smtp, TestDir, User, run};
+use super::{PATIENCE, Smtp, TestDir, User, run, run_with};
 
 /// Where Sendmail keeps its m4 files.
 pub const CF_DIR: &str = "/usr/share/sendmail/cf";
@@ -47,21 +47,20 @@ impl Sendmail {
     pub fn try_start(user: User, mc: &str) -> Result<Self, String> {
         let dir = TestDir::of(user);
         dir.write("sendmail.mc", mc);
-        fs::create_dir(dir.path().join("queue")).expect("create the queue");
-        std::os::unix::fs::chown(dir.path().join("queue"), Some(user.uid), Some(user.gid))
-            .expect("chown");
+        dir.create_dir("queue");
         let cf = run(dir
             .command("m4")
             .arg(format!("-D_CF_DIR_={CF_DIR}/"))
             .arg("sendmail.mc"))
         .exits(0);
         dir.write("sendmail.cf", &cf.stdout);
-        let shim = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/suite/support/hostname.c"
-        );
-        run(Command::new("cc").args(["-shared", "-fPIC", "-o", &dir.file("hostname.so"), shim]))
-            .exits(0);
+        run_with(
+            Command::new("cc")
+                .args(["-shared", "-fPIC", "-x", "c", "-"])
+                .args(["-o", &dir.file("hostname.so")]),
+            include_str!("hostname.c"),
+        )
+        .exits(0);
 
         let port = free_port();
         let mut sendmail = Self {
@@ -78,8 +77,8 @@ impl Sendmail {
     fn wait(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let greeting = Smtp::connect(self.port).map(|smtp| smtp.greeting);
-            if greeting.is_ok_and(|text| text.ends_with(&greeting_tag(&self.dir))) {
+            let tag = greeting_tag(&self.dir);
+            if Smtp::connect(self.port).is_ok_and(|smtp| smtp.greeting.ends_with(&tag)) {
                 return Ok(());
             }
             if let Some(status) = self.daemon.try_wait().expect("wait for Sendmail") {
@@ -104,6 +103,20 @@ impl Sendmail {
     pub fn restart(&mut self) {
         self.stop();
         self.daemon = daemon(self.user, &self.dir, self.port);
+        self.wait().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Lets Sendmail read its files again, as an administrator would: SIGHUP.
+    #[track_caller]
+    pub fn reload(&mut self) {
+        let starts = |log: String| log.matches("starting daemon").count();
+        let before = starts(self.log());
+        kill_process(self.pid(), Signal::HUP).expect("signal Sendmail");
+        let deadline = Instant::now() + PATIENCE;
+        while starts(self.log()) == before {
+            assert!(Instant::now() < deadline, "no reload\n{}", self.log());
+            sleep(Duration::from_millis(20));
+        }
         self.wait().unwrap_or_else(|error| panic!("{error}"));
     }
 
@@ -138,7 +151,8 @@ impl Sendmail {
             .expect("list the queue")
             .map(|entry| entry.expect("list the queue"))
             .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"qf"))
-            .map(|entry| fs::read_to_string(entry.path()).expect("read the queue"))
+            .map(|entry| fs::read(entry.path()).expect("read the queue"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .collect()
     }
 

@@ -1,44 +1,77 @@
 //! Talking to a mail server: the plain dialogue, and TLS through `openssl`.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
-use super::{PATIENCE, Ran, run, run_with};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{PATIENCE, Ran, run};
 
 /// A connection to a mail server on 127.0.0.1.
 pub struct Smtp {
-    stream: BufReader<TcpStream>,
+    from: Box<dyn BufRead>,
+    to: Box<dyn Write>,
+    /// What a connection inside TLS goes through.
+    client: Option<Child>,
+    /// Empty inside TLS, where a server does not repeat it.
     pub greeting: String,
 }
 
 impl Smtp {
     /// Connects and waits for the greeting.
-    pub fn connect(port: u16) -> std::io::Result<Self> {
+    pub fn connect(port: u16) -> io::Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut smtp = Self {
-            stream: BufReader::new(stream),
+            from: Box::new(BufReader::new(stream.try_clone()?)),
+            to: Box::new(stream),
+            client: None,
             greeting: String::new(),
         };
         smtp.greeting = smtp.reply()?.join("\n");
         Ok(smtp)
     }
 
+    /// Connects and says STARTTLS, through `openssl s_client` with more
+    /// options: a client certificate, or `-bind 127.0.0.2:0` to come from an
+    /// address that may not relay. Verifies nothing.
+    ///
+    /// The dialogue goes line by line, since Sendmail refuses a client that
+    /// does not wait for its answers.
+    pub fn starttls(port: u16, extra: &[&str]) -> io::Result<Self> {
+        let mut client = Command::new("timeout")
+            .arg(PATIENCE.as_secs().to_string())
+            .args(s_client(port))
+            .args(["-quiet"])
+            .args(extra)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Self {
+            from: Box::new(BufReader::new(client.stdout.take().expect("piped"))),
+            to: Box::new(client.stdin.take().expect("piped")),
+            client: Some(client),
+            greeting: String::new(),
+        })
+    }
+
     /// Sends a line and returns the lines of the reply.
-    pub fn say(&mut self, line: &str) -> std::io::Result<Vec<String>> {
-        write!(self.stream.get_mut(), "{line}\r\n")?;
+    pub fn say(&mut self, line: &str) -> io::Result<Vec<String>> {
+        write!(self.to, "{line}\r\n")?;
+        self.to.flush()?;
         self.reply()
     }
 
-    fn reply(&mut self) -> std::io::Result<Vec<String>> {
+    fn reply(&mut self) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
-            if self.stream.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            if self.from.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
             let line = line.trim_end().to_owned();
             let last = line.as_bytes().get(3) != Some(&b'-');
@@ -46,6 +79,16 @@ impl Smtp {
             if last {
                 return Ok(lines);
             }
+        }
+    }
+}
+
+impl Drop for Smtp {
+    fn drop(&mut self) {
+        if let Some(client) = &mut self.client {
+            // `timeout` passes the signal on.
+            let _ = kill_process(Pid::from_child(client), Signal::TERM);
+            let _ = client.wait();
         }
     }
 }
@@ -68,7 +111,9 @@ pub struct Handshake {
 /// that without any handshake too.
 #[track_caller]
 pub fn s_client_starttls(port: u16, ca_file: &str, host: &str, extra: &[&str]) -> Handshake {
-    let ran = run(s_client(port)
+    let client = s_client(port);
+    let ran = run(Command::new(&client[0])
+        .args(&client[1..])
         .args(["-CAfile", ca_file, "-verify_hostname", host])
         .arg("-verify_return_error")
         .args(extra));
@@ -86,18 +131,9 @@ pub fn s_client_starttls(port: u16, ca_file: &str, host: &str, extra: &[&str]) -
     }
 }
 
-/// Lines said to the server inside TLS, and all it answered. End with QUIT.
-#[track_caller]
-pub fn s_client_session(port: u16, extra: &[&str], lines: &[&str]) -> String {
-    let input: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    let ran = run_with(s_client(port).arg("-quiet").args(extra), &input);
-    ran.stdout
-}
-
-fn s_client(port: u16) -> Command {
-    let mut command = Command::new("openssl");
-    command
-        .args(["s_client", "-starttls", "smtp", "-connect"])
-        .arg(format!("127.0.0.1:{port}"));
-    command
+fn s_client(port: u16) -> Vec<String> {
+    let to = format!("127.0.0.1:{port}");
+    ["openssl", "s_client", "-starttls", "smtp", "-connect", &to]
+        .map(str::to_owned)
+        .to_vec()
 }

@@ -90,23 +90,26 @@ pub fn mailca() -> Command {
 
 const MAILCA: &str = env!("CARGO_BIN_EXE_mailca");
 
-/// A name under which every user can run mailca. Where the sources lie in a
-/// private home directory, that is a file descriptor which children inherit.
+/// A name under which every user can run mailca.
 fn shared_mailca() -> &'static Path {
-    static OPEN: OnceLock<(Option<File>, PathBuf)> = OnceLock::new();
-    let (_, path) = OPEN.get_or_init(|| {
+    static SHARED: OnceLock<(PathBuf, Option<File>)> = OnceLock::new();
+    let (path, _) = SHARED.get_or_init(|| {
         let path = Path::new(MAILCA);
-        if path.ancestors().all(|part| mode(part) & 0o001 != 0) {
-            return (None, path.to_owned());
+        let open_to_all = |part: &Path| part.metadata().is_ok_and(|meta| meta.mode() & 0o001 != 0);
+        if path.ancestors().all(open_to_all) {
+            return (path.to_owned(), None);
         }
-        let file = File::open(path).expect("open mailca");
-        fcntl_setfd(&file, FdFlags::empty()).expect("let children inherit mailca");
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
-        (Some(file), path)
+        let (path, file) = inherited(path);
+        (path, Some(file))
     });
     path
 }
 
-fn mode(path: &Path) -> u32 {
-    path.metadata().map_or(0, |meta| meta.mode())
+/// A name for a program below a private home directory: a file descriptor
+/// which children inherit, while the file is open.
+pub(super) fn inherited(program: &Path) -> (PathBuf, File) {
+    let file = File::open(program).expect("open a program");
+    fcntl_setfd(&file, FdFlags::empty()).expect("let children inherit a file");
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
+    (path, file)
 }
