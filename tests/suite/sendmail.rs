@@ -1,5 +1,8 @@
 //! Sendmail and the lines that turn its STARTTLS on.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
 use super::support::{BASE_MC, Sendmail, Smtp, TestDir, User};
 use super::support::{require, s_client_starttls, users};
 
@@ -113,6 +116,21 @@ fn a_client_certificate_is_verified_and_recorded() {
         }
         let queue = sendmail.queue().concat();
         assert!(queue.contains("verify=OK"), "{queue}\n{}", sendmail.log());
+    }
+}
+
+#[test]
+fn a_key_that_others_can_read_gives_no_starttls() {
+    if !tools() {
+        return;
+    }
+    for user in users() {
+        let ca = OpensslCa::new(user);
+        fs::set_permissions(ca.file("key.pem"), Permissions::from_mode(0o644)).unwrap();
+        let sendmail = Sendmail::start(user, &ca.mc("key.pem"));
+        assert!(!sendmail.offers_starttls(), "{user:?}");
+        let log = sendmail.log();
+        assert!(log.contains("key.pem unsafe"), "{log}");
     }
 }
 
