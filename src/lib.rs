@@ -1,5 +1,73 @@
 //! mailca: a certificate authority for people who run mail servers.
+//!
+//! The map of the house; arrows point down only:
+//!
+//! ```text
+//! cli        the words of the command line        report     how results are told
+//! commands   one file per command                 context    time, questions, streams
+//!    |
+//!    +--- mta     one file per mail server, over templates/mta
+//!    +--- store   the CA directory: settings, register, journal, hosts; the only writer
+//!            |
+//!            +--- pki   names, keys, requests, profiles, policy: no files, no clock
+//!            +--- sys   files, locks, questions on a terminal
+//! ```
 
+pub mod cli;
+pub mod commands;
+pub mod context;
+pub mod exit;
+pub mod mta;
 pub mod pki;
+pub mod report;
 pub mod store;
 pub mod sys;
+pub mod templates;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use cli::Cli;
+use context::Context;
+use exit::Exit;
+use report::Failure;
+
+/// Runs one command line, the program's name first, and returns its exit status.
+pub fn run(argv: impl IntoIterator<Item = OsString>, context: &mut Context) -> Exit {
+    let cli = match Cli::try_parse_from(argv) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, context),
+    };
+    let global = cli.global.clone();
+    match commands::run(cli, context) {
+        Ok(outcome) => match report::print(&outcome, &global, context) {
+            Ok(()) => outcome.exit,
+            Err(error) => {
+                let sentence = format!("cannot write to standard output: {error}");
+                report::say("error", &sentence, context);
+                Exit::Attention
+            }
+        },
+        Err(error) => {
+            let failure: Failure = commands::failure::explain(&error);
+            report::print_failure(&failure, global.json, context);
+            failure.exit
+        }
+    }
+}
+
+fn usage(error: &clap::Error, context: &mut Context) -> Exit {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = context.stdout.write_all(text.as_bytes());
+            Exit::Done
+        }
+        _ => {
+            let _ = context.stderr.write_all(text.as_bytes());
+            Exit::Usage
+        }
+    }
+}

@@ -23,7 +23,7 @@ use super::public_key::PublicKeyKind;
 ///
 /// # Errors
 /// When a name or the CRL URL cannot be encoded.
-pub fn end_entity_extensions(
+pub fn of_end_entity(
     profile: Profile,
     subject_public_key_info: &[u8],
     names: &[GeneralName],
@@ -98,10 +98,7 @@ pub fn subject_alt_name(names: &[GeneralName], critical: bool) -> der::Result<Ex
 ///
 /// # Errors
 /// When a permitted subtree cannot be encoded.
-pub fn ca_extensions(
-    subject_public_key_info: &[u8],
-    permitted: &[Subtree],
-) -> der::Result<Vec<Extension>> {
+pub fn of_ca(subject_public_key_info: &[u8], permitted: &[Subtree]) -> der::Result<Vec<Extension>> {
     let mut extensions = vec![
         extension(
             true,

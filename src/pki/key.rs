@@ -139,6 +139,20 @@ impl KeyType {
         Self::Rsa4096,
     ];
 
+    /// The type of an existing key, where it is one of these.
+    #[must_use]
+    pub fn of(kind: PublicKeyKind) -> Option<Self> {
+        match kind {
+            PublicKeyKind::Ec(Curve::P256) => Some(Self::P256),
+            PublicKeyKind::Ec(Curve::P384) => Some(Self::P384),
+            PublicKeyKind::Ed25519 => Some(Self::Ed25519),
+            PublicKeyKind::Rsa { bits: 2048, .. } => Some(Self::Rsa2048),
+            PublicKeyKind::Rsa { bits: 3072, .. } => Some(Self::Rsa3072),
+            PublicKeyKind::Rsa { bits: 4096, .. } => Some(Self::Rsa4096),
+            _ => None,
+        }
+    }
+
     /// The name on the command line: `p256` to `rsa4096`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -164,6 +164,21 @@ impl Policy {
         self.rules.iter().any(|(_, rule)| *rule == Rule::Match)
     }
 
+    /// `subject` with the CA's own values for what must match and is missing in it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn complete(&self, subject: &Name, ca: &Name) -> Result<Name, NameError> {
+        let is_missing = |oid: ObjectIdentifier| subject.attributes().all(|a| a.oid != oid);
+        let borrowed = self
+            .rules
+            .iter()
+            .filter(|(oid, rule)| *rule == Rule::Match && is_missing(*oid))
+            .filter_map(|(oid, _)| ca.attributes().find(|a| a.oid == *oid));
+        let all: Vec<_> = borrowed.chain(subject.attributes()).cloned().collect();
+        Name::from_attributes(all)
+    }
+
     /// Applies the rules to `subject` as `openssl ca` does: attributes the policy does not list
     /// are dropped, the others follow its order, each in an RDN of its own. Unlike there, `match`
     /// compares characters, whatever the string types.

@@ -56,6 +56,16 @@ impl Profile {
         self != Self::Client
     }
 
+    /// The purposes in words, with the profile's name.
+    #[must_use]
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Relay => "TLS server and client (relay)",
+            Self::Server => "TLS server (server)",
+            Self::Client => "TLS client (client)",
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Relay => "relay",

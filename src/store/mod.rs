@@ -2,6 +2,7 @@
 //! in mailca writes there.
 
 pub mod conf;
+pub mod create;
 pub mod hosts;
 pub mod index;
 pub mod journal;

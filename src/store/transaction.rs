@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
+use time::OffsetDateTime;
 
 use super::hosts::{CERT, CHAIN, HostError, Hosts, KEY};
 use super::index::{self, Row};
 use super::journal::{Journal, JournalError, Step};
 use super::{Store, with_suffix};
 use crate::pki::certificate::Certificate;
+use crate::pki::key::EncodedKey;
+use crate::pki::name::Name;
 use crate::pki::serial::{SerialError, SerialNumber};
 use crate::sys::files::{self, FileError};
 use crate::sys::lock::{self, Lock, LockError};
@@ -51,6 +54,9 @@ pub enum TransactionError {
         /// the serial number of the valid certificate
         serial: String,
     },
+    /// newreq.pem is the book's, with a private key in it.
+    #[error("{} holds a private key, which is never overwritten", .0.display())]
+    RequestHoldsKey(PathBuf),
     /// The commit is done, but what it describes could not be written: the next writer will.
     #[error("the certificate is recorded, but publishing it failed: {0}")]
     Pending(#[source] PublishError),
@@ -181,6 +187,40 @@ impl<'a> Transaction<'a> {
         })
     }
 
+    /// Writes newreq.pem, and before it the new key it is for, to wait in `hosts/HOST.next`.
+    ///
+    /// # Errors
+    /// When a key waits there already, newreq.pem holds one, or a file cannot be written.
+    pub fn store_request(
+        self,
+        host: &str,
+        key: Option<&str>,
+        request: &str,
+    ) -> Result<(), TransactionError> {
+        let path = self.store.request_path();
+        if let Some(there) = files::read_if_there(&path)? {
+            let is_plain_request = EncodedKey::find(&there).is_ok_and(|found| found.is_none());
+            if !is_plain_request {
+                return Err(TransactionError::RequestHoldsKey(path));
+            }
+        }
+        let hosts = &self.store.hosts;
+        let folder = hosts.next(host);
+        if let Some(key) = key {
+            files::create_dir(hosts.root(), 0o755)?;
+            files::create_dir(&hosts.pending(), 0o700)?;
+            let staged = hosts.pending().join(host);
+            files::create_dir(&staged, 0o755)?;
+            files::create_new(&staged.join(KEY), key.as_bytes(), 0o600)?;
+            files::sync_file(&staged.join(KEY))?;
+            fs::rename(&staged, &folder)
+                .map_err(|error| FileError::new("create", &folder, error))?;
+        }
+        files::replace(&path, request.as_bytes(), 0o644)?;
+        discard_pending(hosts)?;
+        self.settle()
+    }
+
     /// Waits until everything written so far is on the disk: the serial numbers taken, the keys
     /// staged, and the files of the transaction before. No certificate may be signed earlier.
     ///
@@ -198,7 +238,7 @@ impl<'a> Transaction<'a> {
     pub fn commit(
         mut self,
         issued: &Issued<'_>,
-        now: time::OffsetDateTime,
+        now: OffsetDateTime,
     ) -> Result<(), TransactionError> {
         let steps = self.steps(issued, now)?;
         self.journal.commit(&steps)?;
@@ -211,12 +251,13 @@ impl<'a> Transaction<'a> {
     fn steps(
         &self,
         issued: &Issued<'_>,
-        now: time::OffsetDateTime,
+        now: OffsetDateTime,
     ) -> Result<Vec<Step>, TransactionError> {
         let settings = &self.store.settings;
         let certificate = issued.certificate;
         let pem = certificate.to_pem();
-        let mut steps = self.make_unique(certificate, now)?;
+        let subject = index::subject_of(certificate);
+        let mut steps = self.store.past_rows_of(&subject, now)?;
         let (at, ended) = index::end(&settings.database)?;
         let row = index::line_of(certificate);
         steps.push(Step::AppendRow {
@@ -244,38 +285,6 @@ impl<'a> Transaction<'a> {
             });
         }
         Ok(steps)
-    }
-
-    // Under unique_subject = yes a second valid row of a subject makes `openssl ca` stop
-    // altogether, so rows past their date are marked first, as `openssl ca -updatedb` does.
-    fn make_unique(
-        &self,
-        certificate: &Certificate,
-        now: time::OffsetDateTime,
-    ) -> Result<Vec<Step>, TransactionError> {
-        if !self.store.unique_subject {
-            return Ok(Vec::new());
-        }
-        let subject = index::subject_of(certificate);
-        let mut expired = Vec::new();
-        let mut holder = None;
-        index::scan(&self.store.settings.database, |at, row| {
-            if row.is_valid() && row.subject == subject {
-                if row.is_past(now) {
-                    expired.push(Step::ExpireRow {
-                        at,
-                        serial: row.serial.into(),
-                    });
-                } else {
-                    holder = Some(row.serial.to_owned());
-                }
-            }
-            holder.is_none()
-        })?;
-        match holder {
-            Some(serial) => Err(TransactionError::NotUnique { subject, serial }),
-            None => Ok(expired),
-        }
     }
 
     fn publish(&mut self, steps: &[Step]) -> Result<(), PublishError> {
@@ -316,6 +325,58 @@ impl<'a> Transaction<'a> {
         path.strip_prefix(&self.store.settings.root)
             .unwrap_or(path)
             .to_owned()
+    }
+}
+
+impl Store {
+    /// Refuses a subject that may not have another valid certificate (`unique_subject = yes`).
+    ///
+    /// # Errors
+    /// [`TransactionError::NotUnique`], or that the register cannot be read.
+    pub fn check_unique(
+        &self,
+        subject: &Name,
+        now: OffsetDateTime,
+    ) -> Result<(), TransactionError> {
+        // An empty subject is recorded under its serial number, which is always another.
+        if subject.is_empty() {
+            return Ok(());
+        }
+        self.past_rows_of(&subject.oneline(), now).map(|_| ())
+    }
+
+    // Under unique_subject = yes a second valid row of a subject makes `openssl ca` stop
+    // altogether, so rows past their date are marked first, as `openssl ca -updatedb` does.
+    fn past_rows_of(
+        &self,
+        subject: &str,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Step>, TransactionError> {
+        if !self.unique_subject {
+            return Ok(Vec::new());
+        }
+        let mut past = Vec::new();
+        let mut holder = None;
+        index::scan(&self.settings.database, |at, row| {
+            if row.is_valid() && row.subject == subject {
+                if row.is_past(now) {
+                    past.push(Step::ExpireRow {
+                        at,
+                        serial: row.serial.into(),
+                    });
+                } else {
+                    holder = Some(row.serial.to_owned());
+                }
+            }
+            holder.is_none()
+        })?;
+        match holder {
+            Some(serial) => Err(TransactionError::NotUnique {
+                subject: subject.into(),
+                serial,
+            }),
+            None => Ok(past),
+        }
     }
 }
 

@@ -188,10 +188,11 @@ pub fn create_dir(path: &Path, mode: u32) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(fail(error)),
         Ok(()) => {
-            let made = File::open(path).map_err(fail)?;
-            made.set_permissions(Permissions::from_mode(mode))
+            let directory = File::open(path).map_err(fail)?;
+            directory
+                .set_permissions(Permissions::from_mode(mode))
                 .map_err(fail)?;
-            give_to_owner_of_parent(&made, path)
+            give_to_owner_of_parent(&directory, path)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where a passphrase comes from when nobody is asked.
 
-use std::env;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -63,12 +63,16 @@ pub enum PassphraseError {
 impl Sources {
     /// Adds what the environment offers to what the command line said.
     #[must_use]
-    pub fn from_environment(file: Option<PathBuf>, fd: Option<u32>) -> Self {
+    pub fn from_environment(
+        file: Option<PathBuf>,
+        fd: Option<u32>,
+        variable: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Self {
         Self {
             file,
             fd,
-            env: env::var_os(VARIABLE).map(|value| Zeroizing::new(value.into_vec())),
-            credentials_directory: env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            env: variable(VARIABLE).map(|value| Zeroizing::new(value.into_vec())),
+            credentials_directory: variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         }
     }
 

@@ -1,0 +1,320 @@
+//! The command line: its words and its help, and nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::pki::general_name::GeneralName;
+use crate::pki::key::KeyType;
+use crate::pki::name::Name;
+use crate::pki::name_constraints::Subtree;
+use crate::pki::profile::Profile;
+use crate::pki::serial::SerialNumber;
+
+/// A certificate authority for people who run mail servers
+///
+/// mailca makes a private CA, gives each mail host a key and a certificate, and prints the lines
+/// that wire them into the mail server. Its directory is an `openssl ca` directory: both tools
+/// work in it, side by side.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mailca",
+    version,
+    propagate_version = false,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  mailca init /etc/mail/CA
+  mailca issue mail.example.com
+  mailca emit-mc mail.example.com >> /etc/mail/sendmail.mc
+
+Exit status: 0 done or nothing to do, 1 refused or failed and nothing changed,
+2 wrong usage, 3 done in part or something needs attention."
+)]
+pub struct Cli {
+    /// what every command takes
+    #[command(flatten)]
+    pub global: Global,
+    /// what to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The options that every command takes, before or after its name.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The CA directory [default: /etc/mail/CA]
+    #[arg(long, value_name = "DIR", env = "MAILCA_DIR", global = true, value_hint = ValueHint::DirPath, help_heading = "Common options", hide_env_values = true)]
+    pub ca: Option<PathBuf>,
+    /// Read the settings from FILE instead of openssl.cnf in the CA directory
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath, help_heading = "Common options")]
+    pub config: Option<PathBuf>,
+    /// Answer every question with yes
+    #[arg(short, long, global = true, help_heading = "Common options")]
+    pub yes: bool,
+    /// Print the result as one JSON document
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub json: bool,
+    /// Print only warnings and errors
+    #[arg(short, long, global = true, help_heading = "Common options")]
+    pub quiet: bool,
+    /// Wait this long for another mailca to finish
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        global = true,
+        help_heading = "Common options"
+    )]
+    pub wait: u64,
+    /// Read the CA key's passphrase from the first line of PATH, or of standard input (-)
+    #[arg(long, value_name = "PATH|-", global = true, value_hint = ValueHint::FilePath, conflicts_with = "passphrase_fd", help_heading = "Common options")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Read the CA key's passphrase from the first line of file descriptor N
+    #[arg(long, value_name = "N", global = true, help_heading = "Common options")]
+    pub passphrase_fd: Option<u32>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a CA: its directory, key, certificate and openssl.cnf
+    Init(Init),
+    /// Make a mail host's key and its certificate request
+    Req(Req),
+    /// Sign a certificate request
+    Sign(Sign),
+    /// Make sure that a mail host has a key and a certificate
+    Issue(Issue),
+    /// Print the lines that wire a host's certificate into sendmail.mc
+    EmitMc(EmitMc),
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Write the manual pages into a directory
+    Man(Man),
+}
+
+/// Make a CA: its directory, key, certificate and openssl.cnf
+///
+/// The directory is one that `openssl ca -config openssl.cnf` works in as well. One that already
+/// holds a CA is refused and left as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca init /etc/mail/CA
+  mailca init /etc/mail/CA --subject '/O=Example/CN=Example Mail CA' --permit example.com
+  mailca init ./CA --subject '/CN=Test CA' --no-passphrase --yes")]
+pub struct Init {
+    /// The directory to make [default: --ca, MAILCA_DIR, /etc/mail/CA]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+    /// The CA's own name, as /C=US/O=Example/CN=Example Mail CA
+    #[arg(long, value_name = "SUBJECT", value_parser = Name::from_oneline)]
+    pub subject: Option<Name>,
+    /// Lifetime of the CA certificate in days
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub days: u32,
+    /// Type of the CA's key: p256, p384, ed25519, rsa2048, rsa3072, rsa4096
+    #[arg(long, value_name = "TYPE", default_value_t = KeyType::P256)]
+    pub key_type: KeyType,
+    /// Store the CA's key unencrypted
+    #[arg(long, conflicts_with_all = ["passphrase_file", "passphrase_fd"])]
+    pub no_passphrase: bool,
+    /// Confine the CA to a domain or network; may be given several times
+    #[arg(long, value_name = "DOMAIN|CIDR", num_args = 1)]
+    pub permit: Vec<Subtree>,
+    /// First serial number, in hexadecimal [default: random]
+    #[arg(long, value_name = "HEX")]
+    pub serial: Option<SerialNumber>,
+    /// Where clients find the CRL; goes into every certificate
+    #[arg(long, value_name = "URL", value_parser = url)]
+    pub crl_url: Option<String>,
+    /// Do nothing, successfully, where there is a CA already
+    #[arg(long)]
+    pub if_missing: bool,
+}
+
+/// Make a mail host's key and its certificate request
+///
+/// In a CA directory the key waits in hosts/HOST.next until `mailca sign` makes it the host's
+/// current one, and the request is newreq.pem. With --out-dir no CA is needed: HOST.key and
+/// HOST.csr are made there, and only the request needs to travel to the CA.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca req mail.example.com
+  mailca req mail.example.com --san smtp.example.com --san 192.0.2.25
+  mailca req mail.example.com --out-dir .")]
+pub struct Req {
+    /// The mail host's full name [default: this machine's]
+    #[arg(value_name = "HOST")]
+    pub host: Option<String>,
+    /// Another name of the host: DNS name, IP address or e-mail address; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = GeneralName::parse)]
+    pub san: Vec<GeneralName>,
+    /// The request's subject [default: /CN=HOST]
+    #[arg(long, value_name = "SUBJECT", value_parser = Name::from_oneline)]
+    pub subject: Option<Name>,
+    /// Type of the key: p256, p384, ed25519, rsa2048, rsa3072, rsa4096 [default: p256]
+    #[arg(long, value_name = "TYPE", conflicts_with = "key")]
+    pub key_type: Option<KeyType>,
+    /// Use the existing key in FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+    /// Make HOST.key and HOST.csr in DIR; needs no CA
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out_dir: Option<PathBuf>,
+    /// Do nothing, successfully, where the host has a key already
+    #[arg(long)]
+    pub if_missing: bool,
+}
+
+/// Sign a certificate request
+///
+/// The request is PKCS#10 in PEM or DER, or the newreq.pem of the book: a self-signed certificate
+/// with its private key in the same file. What is certified is shown first: the subject as the
+/// policy leaves it, the names, the purposes of the profile. Of the request's extensions only the
+/// SubjectAltName counts.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca sign
+  mailca sign mx1.csr --out mx1.pem
+  ssh mx1 cat mx1.csr | mailca sign - --out - --yes | ssh mx1 'cat > mx1.pem'")]
+pub struct Sign {
+    /// The request: a file, or - for standard input [default: newreq.pem in the CA directory]
+    #[arg(value_name = "REQUEST", value_hint = ValueHint::FilePath)]
+    pub request: Option<PathBuf>,
+    /// Write the certificate to FILE, or to standard output (-), instead of newcert.pem
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+    /// The certificate's names instead of the request's; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = GeneralName::parse)]
+    pub san: Vec<GeneralName>,
+    /// The policy section of openssl.cnf to sign under [default: policy_anything]
+    #[arg(long, value_name = "SECTION")]
+    pub policy: Option<String>,
+    /// Keep the request's subject exactly as it is
+    #[arg(long)]
+    pub preserve_dn: bool,
+    /// Accept SHA-1 signatures and RSA keys from 1024 bits
+    #[arg(long)]
+    pub allow_legacy: bool,
+    /// what the certificate is for, and how long
+    #[command(flatten)]
+    pub terms: Terms,
+    /// First moment of validity, as 2027-01-31T00:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+    pub not_before: Option<OffsetDateTime>,
+    /// Last moment of validity, as 2028-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = rfc3339, conflicts_with = "days")]
+    pub not_after: Option<OffsetDateTime>,
+}
+
+/// Make sure that a mail host has a key and a certificate
+///
+/// Does what `req` and `sign` do, for a host whose key lives in the CA directory. Run again, it
+/// changes nothing while the names and the profile are the same and the certificate is not about
+/// to expire.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca issue mail.example.com
+  mailca issue mail.example.com --san smtp.example.com --replace
+  mailca issue mail.example.com --yes --json --passphrase-file /root/ca.pass")]
+pub struct Issue {
+    /// The mail host's full name [default: this machine's]
+    #[arg(value_name = "HOST")]
+    pub host: Option<String>,
+    /// Another name of the host: DNS name, IP address or e-mail address; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = GeneralName::parse)]
+    pub san: Vec<GeneralName>,
+    /// The certificate's subject [default: /CN=HOST]
+    #[arg(long, value_name = "SUBJECT", value_parser = Name::from_oneline)]
+    pub subject: Option<Name>,
+    /// Type of the key: p256, p384, ed25519, rsa2048, rsa3072, rsa4096 [default: the present one's, or p256]
+    #[arg(long, value_name = "TYPE")]
+    pub key_type: Option<KeyType>,
+    /// what the certificate is for, and how long
+    #[command(flatten)]
+    pub terms: Terms,
+    /// Issue another certificate where the present one differs
+    #[arg(long)]
+    pub replace: bool,
+}
+
+/// What a certificate is for, and how long.
+#[derive(Clone, Debug, Args)]
+pub struct Terms {
+    /// What the certificate is for: relay (server and client), server, client [default: relay]
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<Profile>,
+    /// Lifetime in days [default: default_days of openssl.cnf]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub days: Option<u32>,
+}
+
+/// Print the lines that wire a host's certificate into sendmail.mc
+///
+/// The lines go to standard output and nothing else does, so that they can be appended. They
+/// begin with an empty line and stand between two marks, by which --into finds them again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca emit-mc mail.example.com >> /etc/mail/sendmail.mc
+  mailca emit-mc mail.example.com --into /etc/mail/sendmail.mc
+  mailca emit-mc mail.example.com --dir /etc/mail/certs")]
+pub struct EmitMc {
+    /// The mail host [default: this machine, or the only host whose key is here]
+    #[arg(value_name = "HOST")]
+    pub host: Option<String>,
+    /// On the mail host the files lie in DIR, under the names they have in the CA directory
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The host's private key is FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+    /// Put the lines into FILE, in place of those of before
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub into: Option<PathBuf>,
+}
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca completions bash > /etc/bash_completion.d/mailca
+  mailca completions zsh > /usr/share/zsh/site-functions/_mailca")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Write the manual pages into a directory
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca man /usr/local/share/man/man1")]
+pub struct Man {
+    /// The directory, made where it is missing
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+fn rfc3339(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "times are written as 2027-01-31T00:00:00Z (RFC 3339)".into())
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let known = ["http://", "https://", "ldap://", "ldaps://"];
+    let well_formed = known.iter().any(|scheme| text.starts_with(scheme))
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    well_formed
+        .then(|| text.to_owned())
+        .ok_or_else(|| "it is not a URL such as http://ca.example.com/crl.der".into())
+}

@@ -1,0 +1,229 @@
+//! `mailca emit-mc`
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::session::Session;
+use crate::cli::EmitMc;
+use crate::mta::Files;
+use crate::mta::sendmail::{self, SendmailError};
+use crate::pki::general_name;
+use crate::pki::key::EncodedKey;
+use crate::report::{List, Outcome};
+use crate::store::Store;
+use crate::store::hosts::{self, CERT, KEY};
+use crate::sys::files::{self, FileError};
+
+/// Why no lines are printed.
+#[derive(Debug, Error)]
+pub enum EmitError {
+    /// Nobody said which of the hosts is meant.
+    #[error("HOST is missing, and the hosts whose keys are here are {}", List(.0))]
+    Ambiguous(Vec<String>),
+    /// There is no host at all.
+    #[error("{} has no host with a key and a certificate", .0.display())]
+    NoHosts(PathBuf),
+    /// The host's key lives elsewhere, or nowhere.
+    #[error("the key of {host} is not in {}", .root.display())]
+    NotHere {
+        /// the host
+        host: String,
+        /// hosts/
+        root: PathBuf,
+    },
+    /// A server with such a pair would offer no STARTTLS.
+    #[error("{} does not belong to {}", .key.display(), .certificate.display())]
+    ForeignKey {
+        /// the private key
+        key: PathBuf,
+        /// the certificate
+        certificate: PathBuf,
+    },
+    /// The file to change cannot be.
+    #[error("{}: {source}", .path.display())]
+    Into {
+        /// the file
+        path: PathBuf,
+        /// why not
+        source: SendmailError,
+    },
+    /// The file to change is no text.
+    #[error("{} is not text in UTF-8", .0.display())]
+    NotText(PathBuf),
+}
+
+#[derive(Serialize)]
+struct Report {
+    changed: bool,
+    file: PathBuf,
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let file = self.file.display();
+        if self.changed {
+            writeln!(f, "put the lines into {file}")
+        } else {
+            writeln!(f, "{file} has these lines already; nothing changed")
+        }
+    }
+}
+
+pub fn run(args: &EmitMc, session: &mut Session<'_>) -> Result<Outcome> {
+    let store = session.open_store()?;
+    let host = choose(args, &store, session)?;
+    let files = match &args.dir {
+        Some(dir) => elsewhere(dir, &host, args.key.as_deref()),
+        None => here(&store, &host, args.key.as_deref())?,
+    };
+    let lines = sendmail::lines(&files)?;
+    if args.dir.is_none() {
+        for problem in unsafe_files(&files)? {
+            session.warn(&format!(
+                "{problem}; Sendmail would refuse it and offer no STARTTLS"
+            ));
+        }
+    }
+    // Debian's own command does the whole; elsewhere the Makefile beside sendmail.mc does.
+    let build = if Path::new("/usr/sbin/sendmailconfig").exists() {
+        "sendmailconfig"
+    } else {
+        "make -C /etc/mail, and restart Sendmail"
+    };
+    if let Some(path) = &args.into {
+        let outcome = put_into(path, &lines)?;
+        session.next(build);
+        return Ok(outcome);
+    }
+    session.next(&format!(
+        "append the lines to sendmail.mc, then run: {build}"
+    ));
+    Ok(Outcome::file(lines))
+}
+
+fn choose(args: &EmitMc, store: &Store, session: &mut Session<'_>) -> Result<String> {
+    if let Some(given) = &args.host {
+        let host = hosts::file_name(&general_name::host_name(given)?)?;
+        return Ok(host);
+    }
+    let mut known = store.hosts.list()?;
+    let own = session.context.node_name.clone();
+    if known.contains(&own) {
+        return Ok(own);
+    }
+    match known.len() {
+        0 => bail!(EmitError::NoHosts(store.hosts.root().to_owned())),
+        1 => Ok(known.remove(0)),
+        _ => bail!(EmitError::Ambiguous(known)),
+    }
+}
+
+// On a mail host without a CA the files have the names they have here.
+fn elsewhere(dir: &Path, host: &str, key: Option<&Path>) -> Files {
+    let folder = dir.join("hosts").join(host);
+    Files {
+        ca_path: dir.to_owned(),
+        ca: dir.join("cacert.pem"),
+        certificate: folder.join(CERT),
+        key: key.map_or_else(|| folder.join(KEY), Path::to_owned),
+        crl_path: dir.join("crl"),
+    }
+}
+
+fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
+    let folder = store.hosts.current(host);
+    let Some(certificate) = store.hosts.certificate(host)? else {
+        bail!(EmitError::NotHere {
+            host: host.into(),
+            root: store.hosts.root().to_owned(),
+        });
+    };
+    let files = Files {
+        ca_path: absolute(&store.settings.root)?,
+        ca: absolute(&store.settings.certificate)?,
+        certificate: absolute(&folder)?.join(CERT),
+        key: match key {
+            Some(given) => absolute(given)?,
+            None => absolute(&folder)?.join(KEY),
+        },
+        crl_path: absolute(&store.settings.crl_dir)?,
+    };
+    let bytes = files::read(&files.key)?;
+    let public = EncodedKey::find(&bytes)?
+        .map(|encoded| encoded.unlock(None))
+        .transpose()?
+        .map(|key| key.subject_public_key_info().to_vec());
+    if public.as_ref() != Some(&certificate.subject_public_key_info) {
+        bail!(EmitError::ForeignKey {
+            key: files.key,
+            certificate: files.certificate,
+        });
+    }
+    Ok(files)
+}
+
+// Without following hosts/HOST: the link is what stays when the certificate changes.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    let directory = files::parent(path);
+    let resolved =
+        fs::canonicalize(directory).map_err(|error| FileError::new("read", directory, error))?;
+    match path.file_name() {
+        Some(name) if name != "." => Ok(resolved.join(name)),
+        _ => fs::canonicalize(path).map_err(|error| FileError::new("read", path, error).into()),
+    }
+}
+
+// What Sendmail's own checks would say (its op guide, "DontBlameSendmail").
+fn unsafe_files(files: &Files) -> Result<Vec<String>, FileError> {
+    let mut problems = Vec::new();
+    let key_mode = files::mode(&files.key)?;
+    if key_mode & 0o066 != 0 {
+        let key = files.key.display();
+        problems.push(format!("{key} is open to others (mode {key_mode:04o})"));
+    }
+    for path in [&files.certificate, &files.ca] {
+        let mode = files::mode(path)?;
+        if mode & 0o022 != 0 {
+            let path = path.display();
+            problems.push(format!("{path} is writable by others (mode {mode:04o})"));
+        }
+    }
+    let folder = files::parent(&files.key);
+    let resolved =
+        fs::canonicalize(folder).map_err(|error| FileError::new("read", folder, error))?;
+    for directory in resolved.ancestors() {
+        let metadata =
+            fs::metadata(directory).map_err(|error| FileError::new("read", directory, error))?;
+        let mode = metadata.mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            let directory = directory.display();
+            problems.push(format!(
+                "the directory {directory} is writable by others (mode {mode:04o})"
+            ));
+        }
+    }
+    Ok(problems)
+}
+
+fn put_into(path: &Path, lines: &str) -> Result<Outcome> {
+    let bytes = files::read(path)?;
+    let old = str::from_utf8(&bytes).map_err(|_| EmitError::NotText(path.to_owned()))?;
+    let new = sendmail::put_into(old, lines).map_err(|source| EmitError::Into {
+        path: path.to_owned(),
+        source,
+    })?;
+    let changed = new != old;
+    if changed {
+        files::replace(path, new.as_bytes(), 0o644)?;
+        files::sync_file(path)?;
+    }
+    Ok(Outcome::of(&Report {
+        changed,
+        file: path.to_owned(),
+    })?)
+}

@@ -1,0 +1,309 @@
+//! Errors in words: the sentence comes from the module that failed, the hint from here.
+
+use std::io;
+
+use anyhow::Error;
+
+use super::STANDARD_CA;
+use super::emit_mc::EmitError;
+use super::issuance::Refusal;
+use super::issue::IssueRefusal;
+use super::req::RequestRefusal;
+use super::session::AnswerError;
+use super::sign::SignError;
+use crate::exit::Exit;
+use crate::pki::key::KeyError;
+use crate::pki::policy::PolicyError;
+use crate::pki::request::RequestError;
+use crate::report::{Failure, invocation, shell_line};
+use crate::store::StoreError;
+use crate::store::create::CreateError;
+use crate::store::journal::JournalError;
+use crate::store::settings::SettingsError;
+use crate::store::transaction::TransactionError;
+use crate::sys::files::FileError;
+use crate::sys::lock::LockError;
+use crate::sys::prompt::PromptError;
+
+/// Puts an error into one sentence, with what to do about it.
+#[must_use]
+pub fn explain(error: &Error) -> Failure {
+    let recorded = error.chain().any(is_done_in_part);
+    Failure {
+        error: sentence(error),
+        hint: error.chain().find_map(hint),
+        exit: if recorded {
+            Exit::Attention
+        } else {
+            Exit::Refused
+        },
+        changed: recorded,
+    }
+}
+
+// Transparent errors repeat their source's words: only what adds something is kept.
+fn sentence(error: &Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let words = cause.to_string();
+        if text.is_empty() {
+            text = words;
+        } else if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+    }
+    text.lines().collect::<Vec<_>>().join(" ")
+}
+
+fn is_done_in_part(cause: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(cause.downcast_ref(), Some(TransactionError::Pending(_)))
+        || matches!(cause.downcast_ref(), Some(SignError::Output { .. }))
+}
+
+fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    None.or_else(|| cause.downcast_ref().and_then(answer))
+        .or_else(|| cause.downcast_ref().and_then(store))
+        .or_else(|| cause.downcast_ref().and_then(settings))
+        .or_else(|| cause.downcast_ref().and_then(create))
+        .or_else(|| cause.downcast_ref().and_then(transaction))
+        .or_else(|| cause.downcast_ref().and_then(journal))
+        .or_else(|| cause.downcast_ref().and_then(lock))
+        .or_else(|| cause.downcast_ref().and_then(refusal))
+        .or_else(|| cause.downcast_ref().map(issue))
+        .or_else(|| cause.downcast_ref().and_then(request_refusal))
+        .or_else(|| cause.downcast_ref().and_then(sign))
+        .or_else(|| cause.downcast_ref().and_then(request))
+        .or_else(|| cause.downcast_ref().and_then(policy))
+        .or_else(|| cause.downcast_ref().and_then(key))
+        .or_else(|| cause.downcast_ref().and_then(emit))
+        .or_else(|| cause.downcast_ref().and_then(prompt))
+        .or_else(|| cause.downcast_ref().and_then(file))
+}
+
+fn answer(error: &AnswerError) -> Option<String> {
+    match error {
+        AnswerError::NoTerminal { option, .. } => Some(format!("give {option}")),
+        AnswerError::NodeName(_) => Some("name the host, such as mail.example.com".into()),
+        AnswerError::ForeignKey { certificate, .. } => Some(format!(
+            "put back the key that {} was made with",
+            certificate.display()
+        )),
+        AnswerError::Declined => None,
+    }
+}
+
+fn store(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::NoCa { root, .. } => {
+            let root = root.to_string_lossy();
+            let make = shell_line(&["mailca", "init", &root]);
+            Some(format!(
+                "make one with {make}, or name another with --ca DIR"
+            ))
+        }
+        StoreError::ExposedKey { path, .. } => {
+            Some(shell_line(&["chmod", "600", &path.to_string_lossy()]))
+        }
+        _ => None,
+    }
+}
+
+fn settings(error: &SettingsError) -> Option<String> {
+    match error {
+        SettingsError::Elsewhere { leads_to, .. } => Some(format!(
+            "say --ca {}, or change dir in the file",
+            leads_to.display()
+        )),
+        SettingsError::NoDefaultCa(_) => {
+            Some("add the section of a CA, or move the file away to use the standard names".into())
+        }
+        _ => None,
+    }
+}
+
+fn create(error: &CreateError) -> Option<String> {
+    match error {
+        CreateError::Exists { .. } => {
+            Some("choose another directory; init never overwrites".into())
+        }
+        _ => None,
+    }
+}
+
+fn transaction(error: &TransactionError) -> Option<String> {
+    match error {
+        TransactionError::NotUnique { .. } => {
+            Some("revoke that one first, or say unique_subject = no in index.txt.attr".into())
+        }
+        TransactionError::Pending(_) => {
+            Some("mend the cause; the next mailca command that writes finishes it".into())
+        }
+        TransactionError::RequestHoldsKey(path) => {
+            let root = path.parent().unwrap_or(path);
+            let sign = invocation(root, &["sign"]);
+            Some(format!("sign it first ({sign}), then move it away"))
+        }
+        TransactionError::Serial { .. } => {
+            Some("put the next serial number into it, in hexadecimal digits".into())
+        }
+        _ => None,
+    }
+}
+
+fn journal(error: &JournalError) -> Option<String> {
+    match error {
+        JournalError::Unknown(_) => Some(
+            "check the disk; the next mailca command that writes finds out and finishes it".into(),
+        ),
+        _ => None,
+    }
+}
+
+fn lock(error: &LockError) -> Option<String> {
+    match error {
+        LockError::Held { waited, .. } => Some(format!(
+            "wait longer with --wait {}",
+            (waited.as_secs() * 4).max(120)
+        )),
+        LockError::File(_) => None,
+    }
+}
+
+fn refusal(error: &Refusal) -> Option<String> {
+    match error {
+        Refusal::CaExpired { path, .. } => Some(format!(
+            "make a new CA certificate with the same key: openssl x509 -in {} -days 3650 -signkey CAKEY -out NEW",
+            path.display()
+        )),
+        Refusal::NotCa { path, .. } => Some(format!(
+            "put the CA's own certificate into {}",
+            path.display()
+        )),
+        Refusal::CaKey => Some("make another key: mailca req HOST".into()),
+        Refusal::NoName(_) => Some("name the host with --san mail.example.com".into()),
+        Refusal::OutlivesCa { .. } => {
+            Some("leave out --days to get the longest that is possible".into())
+        }
+        Refusal::ChangedMeanwhile(_) => Some("run the command again".into()),
+        Refusal::LongName { .. } | Refusal::EndsBeforeItBegins { .. } => None,
+    }
+}
+
+fn issue(error: &IssueRefusal) -> String {
+    let text = match error {
+        IssueRefusal::Differs { .. } => "--replace issues another and makes it the host's",
+        IssueRefusal::Revoked { .. } => "--replace issues another, with a new key",
+    };
+    text.into()
+}
+
+fn request_refusal(error: &RequestRefusal) -> Option<String> {
+    match error {
+        RequestRefusal::KeyExists(path) => {
+            let path = path.display();
+            Some(format!("make its request anew with --key {path}"))
+        }
+        RequestRefusal::EncryptedKey(path) => {
+            let path = path.to_string_lossy();
+            let decrypt = shell_line(&["openssl", "pkey", "-in", &path, "-out", "FILE"]);
+            Some(format!("umask 077; {decrypt}"))
+        }
+        _ => None,
+    }
+}
+
+fn sign(error: &SignError) -> Option<String> {
+    match error {
+        SignError::NoRequest(path) => {
+            let root = path.parent().unwrap_or(path);
+            Some(invocation(root, &["req", "mail.example.com"]))
+        }
+        SignError::Key { name, source } => match source {
+            KeyError::PassphraseRequired => Some(format!(
+                "decrypt the key in the file: openssl pkey -in {name}"
+            )),
+            _ => None,
+        },
+        SignError::Output { .. } => Some("copy the certificate from there".into()),
+        SignError::Request { .. } => None,
+    }
+}
+
+fn request(error: &RequestError) -> Option<String> {
+    let text = match error {
+        RequestError::BadSignature => "the file was altered or damaged; ask for a new request",
+        RequestError::BareCertificate => {
+            "ask for a request (PKCS#10), or for the file with certificate and key"
+        }
+        RequestError::BrokenDigest(_) | RequestError::ShortKey { .. } => {
+            "ask for a new request; --allow-legacy accepts SHA-1 and RSA from 1024 bits"
+        }
+        RequestError::BadName(_) => "name the host with --san, or ask for a new request",
+        RequestError::None => "a request begins with -----BEGIN CERTIFICATE REQUEST-----",
+        RequestError::UnverifiableSignature(_) => {
+            "ask for a request with an RSA, P-256, P-384 or Ed25519 key and SHA-256 or SHA-384"
+        }
+        _ => return None,
+    };
+    Some(text.into())
+}
+
+fn policy(error: &PolicyError) -> Option<String> {
+    match error {
+        PolicyError::Missing { .. } | PolicyError::Differs { .. } => Some(
+            "ask for a request with that subject, or sign with --policy policy_anything".into(),
+        ),
+        PolicyError::CaHasNone { policy, .. } => Some(format!(
+            "change {policy} in openssl.cnf, or sign with another --policy"
+        )),
+        _ => None,
+    }
+}
+
+fn key(error: &KeyError) -> Option<String> {
+    match error {
+        KeyError::Unsupported { .. } => {
+            Some("convert the key: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW".into())
+        }
+        KeyError::WrongPassphrase => Some("nothing was changed; try again".into()),
+        _ => None,
+    }
+}
+
+fn emit(error: &EmitError) -> Option<String> {
+    match error {
+        EmitError::Ambiguous(hosts) => {
+            let first = hosts.first().map_or("HOST", String::as_str);
+            Some(shell_line(&["mailca", "emit-mc", first]))
+        }
+        EmitError::NoHosts(_) => Some("mailca issue mail.example.com".into()),
+        EmitError::NotHere { host, .. } => Some(format!(
+            "mailca issue {host}, or --dir DIR if its files lie on another machine"
+        )),
+        EmitError::ForeignKey { .. } => {
+            Some("a server with this pair would offer no STARTTLS; name its own key".into())
+        }
+        EmitError::Into { .. } => {
+            Some("put the lines in order, each block from begin to end".into())
+        }
+        EmitError::NotText(_) => None,
+    }
+}
+
+fn prompt(error: &PromptError) -> Option<String> {
+    match error {
+        PromptError::Closed => Some("nothing was changed".into()),
+        _ => None,
+    }
+}
+
+fn file(error: &FileError) -> Option<String> {
+    let denied = error.source.kind() == io::ErrorKind::PermissionDenied;
+    denied.then(|| {
+        if error.path.starts_with(STANDARD_CA) {
+            "run it as the owner of the CA, or with sudo".into()
+        } else {
+            "run it as the owner of the file".into()
+        }
+    })
+}

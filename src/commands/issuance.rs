@@ -1,0 +1,388 @@
+//! From a request to a recorded certificate: what `sign` and `issue` have in common.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use thiserror::Error;
+use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
+
+use super::session::Session;
+use crate::pki::certificate::{self, Certificate};
+use crate::pki::extensions;
+use crate::pki::general_name::GeneralName;
+use crate::pki::key::PrivateKey;
+use crate::pki::name::Name;
+use crate::pki::profile::Profile;
+use crate::pki::public_key;
+use crate::pki::request::Request;
+use crate::pki::tbs::TbsCertificate;
+use crate::report::{self, List};
+use crate::store::Store;
+use crate::store::hosts;
+use crate::store::transaction::{HostKey, Issued};
+
+/// Why a request is not signed although it is a good one.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// The CA certificate has ended.
+    #[error("the CA certificate {} expired on {}", .path.display(), report::date(*.not_after))]
+    CaExpired {
+        path: PathBuf,
+        not_after: OffsetDateTime,
+    },
+    /// The certificate in the CA's place cannot be a CA's.
+    #[error("{} is not a CA certificate ({problem})", .path.display())]
+    NotCa {
+        path: PathBuf,
+        problem: &'static str,
+    },
+    /// Whoever has the CA's key needs no certificate from it.
+    #[error("the request's key is the CA's own")]
+    CaKey,
+    /// Clients look for a server's name in the SubjectAltName only.
+    #[error("a {0} certificate needs a name, but neither the request nor its subject has one")]
+    NoName(Profile),
+    /// A commonName has at most 64 characters.
+    #[error("the first name {name} has {length} characters, but 64 are the limit of a commonName")]
+    LongName { name: String, length: usize },
+    /// Asked for a certificate that outlives its issuer.
+    #[error("the certificate would be valid until {}, but the CA is only until {}", report::date(*.asked), report::date(*.ca))]
+    OutlivesCa {
+        asked: OffsetDateTime,
+        ca: OffsetDateTime,
+    },
+    /// The end comes before the beginning.
+    #[error("the certificate would end at {not_after}, before it begins at {not_before}")]
+    EndsBeforeItBegins {
+        not_before: OffsetDateTime,
+        not_after: OffsetDateTime,
+    },
+    /// Somebody changed the directory while a question was open.
+    #[error("{} was changed while the question was open; nothing was signed", .0.display())]
+    ChangedMeanwhile(PathBuf),
+}
+
+/// How to sign, where it differs from the CA's settings.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    pub policy: Option<String>,
+    pub preserve: bool,
+    pub profile: Option<Profile>,
+    pub days: Option<u32>,
+    pub not_before: Option<OffsetDateTime>,
+    pub not_after: Option<OffsetDateTime>,
+    /// the names instead of the request's, if any are given
+    pub names: Vec<GeneralName>,
+}
+
+/// The private key that came along with a request, or the one there is for its host.
+#[derive(Clone, PartialEq, Eq)]
+enum HostKeySource {
+    /// hosts/HOST.next
+    Next(PathBuf),
+    /// PEM: hosts/HOST's own, or what came with the request
+    Copy(Zeroizing<String>),
+    /// on another machine
+    Elsewhere,
+}
+
+/// What will be signed, settled but for its serial number.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub subject: Name,
+    pub names: Vec<GeneralName>,
+    pub profile: Profile,
+    pub not_before: OffsetDateTime,
+    pub not_after: OffsetDateTime,
+    subject_public_key_info: Vec<u8>,
+    /// the host's file name, where one can be told from the names
+    pub host: Option<String>,
+    key: HostKeySource,
+    /// serial number and end of the certificate that is the host's now
+    replaces: Option<(String, OffsetDateTime)>,
+    /// what is not as the request asks, a sentence each
+    pub notes: Vec<String>,
+}
+
+/// Settles what a request gets. `private_key` is the one that came with it.
+pub fn plan(
+    store: &Store,
+    request: &Request,
+    private_key: Option<&PrivateKey>,
+    terms: &Terms,
+    now: OffsetDateTime,
+) -> Result<Plan> {
+    check_ca(store, now)?;
+    if request.subject_public_key_info == store.certificate.subject_public_key_info {
+        bail!(Refusal::CaKey);
+    }
+    let mut notes = Vec::new();
+    for wish in &request.not_honoured {
+        notes.push(format!(
+            "the request asks for {wish}, which it does not get"
+        ));
+    }
+    let subject = subject(store, request, terms, &mut notes)?;
+    let profile = terms.profile.unwrap_or(store.settings.profile);
+    let names = names(request, terms, profile, &mut notes)?;
+    let (not_before, not_after) = validity(store, terms, now, &mut notes)?;
+    let title = certificate::title(&subject, &names);
+    if let Some(title) = title.as_ref().filter(|title| title.chars().count() > 64) {
+        bail!(Refusal::LongName {
+            name: title.clone(),
+            length: title.chars().count(),
+        });
+    }
+    store.check_unique(&subject, now)?;
+    let host = title
+        .as_deref()
+        .and_then(|title| hosts::file_name(title).ok());
+    let mut plan = Plan {
+        subject,
+        names,
+        profile,
+        not_before,
+        not_after,
+        subject_public_key_info: request.subject_public_key_info.clone(),
+        host,
+        key: HostKeySource::Elsewhere,
+        replaces: None,
+        notes,
+    };
+    if let (Some(host), Some(title)) = (plan.host.clone(), title) {
+        find_key(store, &host, &title, private_key, &mut plan)?;
+    }
+    Ok(plan)
+}
+
+fn check_ca(store: &Store, now: OffsetDateTime) -> Result<(), Refusal> {
+    let ca = &store.certificate;
+    let path = || store.settings.certificate.clone();
+    if ca.not_after < now {
+        return Err(Refusal::CaExpired {
+            path: path(),
+            not_after: ca.not_after,
+        });
+    }
+    let problem = match (ca.is_ca, ca.may_sign_certificates) {
+        (false, _) => "basicConstraints does not say CA:TRUE",
+        (true, false) => "keyUsage does not include keyCertSign",
+        (true, true) => return Ok(()),
+    };
+    Err(Refusal::NotCa {
+        path: path(),
+        problem,
+    })
+}
+
+fn subject(
+    store: &Store,
+    request: &Request,
+    terms: &Terms,
+    notes: &mut Vec<String>,
+) -> Result<Name> {
+    let (policy, stricter) = store.settings.policy(terms.policy.as_deref())?;
+    let applied = policy.apply(&request.subject, &store.certificate.subject)?;
+    if let Some(own) = stricter {
+        notes.push(format!(
+            "signed under {policy}; openssl.cnf itself names the stricter {own} (--policy {own})"
+        ));
+    }
+    if terms.preserve || store.settings.preserve {
+        return Ok(request.subject.clone());
+    }
+    for dropped in &applied.dropped {
+        notes.push(format!(
+            "{policy} has no place for {dropped} of the subject (--preserve-dn keeps it)"
+        ));
+    }
+    if applied.reordered {
+        notes.push(format!(
+            "{policy} puts the subject in another order than the request (--preserve-dn keeps it)"
+        ));
+    }
+    Ok(applied.subject)
+}
+
+fn names(
+    request: &Request,
+    terms: &Terms,
+    profile: Profile,
+    notes: &mut Vec<String>,
+) -> Result<Vec<GeneralName>, Refusal> {
+    let names = if !terms.names.is_empty() {
+        terms.names.clone()
+    } else if !request.names.is_empty() {
+        request.names.clone()
+    } else {
+        let from_subject = request.names_from_subject();
+        if !from_subject.is_empty() {
+            let list = List(&from_subject);
+            notes.push(format!(
+                "the request has no SubjectAltName; from its subject comes {list}"
+            ));
+        }
+        from_subject
+    };
+    if names.is_empty() && profile.needs_names() {
+        return Err(Refusal::NoName(profile));
+    }
+    Ok(names)
+}
+
+fn validity(
+    store: &Store,
+    terms: &Terms,
+    now: OffsetDateTime,
+    notes: &mut Vec<String>,
+) -> Result<(OffsetDateTime, OffsetDateTime), Refusal> {
+    let ca = store.certificate.not_after;
+    let not_before = terms.not_before.unwrap_or(now);
+    let days = terms.days.unwrap_or(store.settings.default_days);
+    let wanted = terms
+        .not_after
+        .unwrap_or(not_before + Duration::days(days.into()));
+    let was_asked = terms.days.is_some() || terms.not_after.is_some();
+    if wanted > ca && was_asked {
+        return Err(Refusal::OutlivesCa { asked: wanted, ca });
+    }
+    if wanted > ca {
+        let end = report::date(ca);
+        notes.push(format!(
+            "shortened from {days} days: the CA certificate ends on {end}"
+        ));
+    }
+    let not_after = wanted.min(ca);
+    if not_after <= not_before {
+        return Err(Refusal::EndsBeforeItBegins {
+            not_before,
+            not_after,
+        });
+    }
+    Ok((not_before, not_after))
+}
+
+// A certificate becomes a host's current one by its key, so that no signing can break the pair of
+// a running server.
+fn find_key(
+    store: &Store,
+    host: &str,
+    title: &str,
+    private_key: Option<&PrivateKey>,
+    plan: &mut Plan,
+) -> Result<()> {
+    let current = store.hosts.certificate(host)?;
+    let is_ours = |key: &PrivateKey| key.subject_public_key_info() == plan.subject_public_key_info;
+    let next = store.hosts.next(host);
+    plan.key = if store.hosts.key(&next)?.as_ref().is_some_and(is_ours) {
+        HostKeySource::Next(next)
+    } else if let Some(key) = private_key {
+        HostKeySource::Copy(key.to_pem()?)
+    } else {
+        let held = store.hosts.key(&store.hosts.current(host))?;
+        match held.filter(is_ours) {
+            Some(key) => HostKeySource::Copy(key.to_pem()?),
+            None => HostKeySource::Elsewhere,
+        }
+    };
+    if plan.key == HostKeySource::Elsewhere {
+        if current.is_some() {
+            let path = store.hosts.current(host);
+            plan.notes.push(format!(
+                "the request's key is not the one in {}, which stays as it is",
+                path.display()
+            ));
+        }
+        return Ok(());
+    }
+    store.hosts.check_name(host, title)?;
+    plan.replaces = current.map(|old| (old.serial.to_string(), old.not_after));
+    Ok(())
+}
+
+impl Plan {
+    /// What is about to be signed, for the person who is asked.
+    pub fn review(&self, store: &Store) -> String {
+        let mut text = String::new();
+        let mut line = |label: &str, value: &str| {
+            let _ = writeln!(text, "{label:<10} {value}");
+        };
+        let ca = &store.certificate.subject;
+        let root = store.settings.root.display();
+        line("Issuer", &format!("{ca} ({root})"));
+        line("Subject", &self.subject.to_string());
+        line("Names", &List(&self.names).to_string());
+        let key = &self.subject_public_key_info;
+        line("Key", &public_key::describe(key));
+        line("", &format!("SHA256 {}", public_key::fingerprint(key)));
+        let (from, to) = (report::date(self.not_before), report::date(self.not_after));
+        let days = (self.not_after - self.not_before).whole_days();
+        line("Validity", &format!("{from} to {to} ({days} days)"));
+        line("Purposes", self.profile.description());
+        if let Some((serial, not_after)) = &self.replaces {
+            let end = report::date(*not_after);
+            line("Replaces", &format!("{serial}, valid until {end}"));
+        }
+        for note in &self.notes {
+            line("Note", note);
+        }
+        text
+    }
+
+    /// Whether the host's key lives in this directory.
+    pub fn has_key(&self) -> bool {
+        self.key != HostKeySource::Elsewhere
+    }
+}
+
+/// Signs what was planned and records it. `settle` makes the plan again under the lock.
+pub fn carry_out(
+    session: &Session<'_>,
+    store: &Store,
+    plan: &Plan,
+    key: &PrivateKey,
+    copy_to: Option<&Path>,
+    settle: impl FnOnce(&Store) -> Result<Plan>,
+) -> Result<Certificate> {
+    let mut transaction = store.begin(session.wait())?;
+    if settle(&session.reopen_store()?)? != *plan {
+        bail!(Refusal::ChangedMeanwhile(store.settings.root.clone()));
+    }
+    let serial = transaction.take_serial()?;
+    let host = match (&plan.key, &plan.host) {
+        (HostKeySource::Next(folder), Some(host)) => Some(HostKey {
+            host: host.clone(),
+            folder: folder.clone(),
+        }),
+        (HostKeySource::Copy(pem), Some(host)) => Some(transaction.stage_key(host, &serial, pem)?),
+        _ => None,
+    };
+    transaction.settle()?;
+    let der = TbsCertificate {
+        serial: &serial,
+        issuer: &store.certificate.subject,
+        not_before: plan.not_before,
+        not_after: plan.not_after,
+        subject: &plan.subject,
+        subject_public_key_info: &plan.subject_public_key_info,
+        extensions: extensions::of_end_entity(
+            plan.profile,
+            &plan.subject_public_key_info,
+            &plan.names,
+            plan.subject.is_empty(),
+            &store.certificate,
+            store.settings.crl_url.as_deref(),
+        )?,
+    }
+    .sign(key, key.digest_for(store.settings.digest))?;
+    let certificate = Certificate::from_der(&der)?;
+    let issued = Issued {
+        certificate: &certificate,
+        copy_to: copy_to.map(Path::to_owned),
+        host,
+    };
+    transaction.commit(&issued, session.context.now())?;
+    Ok(certificate)
+}

@@ -1,0 +1,51 @@
+//! `mailca man`: pages from the definitions that make the help.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::CommandFactory;
+use clap_mangen::Man as Page;
+use serde::Serialize;
+
+use crate::cli::{Cli, Man};
+use crate::report::Outcome;
+use crate::sys::files;
+
+#[derive(Serialize)]
+struct Report {
+    changed: bool,
+    pages: Vec<PathBuf>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for page in &self.pages {
+            writeln!(f, "wrote {}", page.display())?;
+        }
+        Ok(())
+    }
+}
+
+pub fn run(args: &Man) -> Result<Outcome> {
+    fs::create_dir_all(&args.dir)
+        .with_context(|| format!("cannot create {}", args.dir.display()))?;
+    let mut command = Cli::command();
+    command.build();
+    let mut pages = vec![command.clone()];
+    pages.extend(command.get_subcommands().cloned());
+    let mut report = Report {
+        changed: true,
+        pages: Vec::new(),
+    };
+    for command in pages {
+        let page = Page::new(command.flatten_help(false)).manual("mailca");
+        let path = args.dir.join(page.get_filename());
+        let mut text = Vec::new();
+        page.render(&mut text)?;
+        files::replace(&path, &text, 0o644)?;
+        report.pages.push(path);
+    }
+    Ok(Outcome::of(&report)?)
+}

@@ -1,0 +1,39 @@
+//! The commands, one file each: parse, call, report.
+
+mod completions;
+mod emit_mc;
+pub mod failure;
+mod init;
+mod issuance;
+mod issue;
+mod man;
+mod req;
+mod session;
+mod sign;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::report::Outcome;
+use session::Session;
+
+/// Where a CA is unless something else is said.
+pub const STANDARD_CA: &str = "/etc/mail/CA";
+
+/// Runs a command.
+///
+/// # Errors
+/// Whatever kept it from being done; [`failure::explain`] puts it into words.
+pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
+    let mut session = Session::new(&cli.global, context);
+    match cli.command {
+        Command::Init(args) => init::run(&args, &mut session),
+        Command::Req(args) => req::run(&args, &mut session),
+        Command::Sign(args) => sign::run(args, &mut session),
+        Command::Issue(args) => issue::run(&args, &mut session),
+        Command::EmitMc(args) => emit_mc::run(&args, &mut session),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}

@@ -1,0 +1,212 @@
+//! What commands share: the CA directory they were told, and the questions they ask.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::STANDARD_CA;
+use crate::cli::Global;
+use crate::context::Context;
+use crate::pki::general_name::{self, GeneralNameError};
+use crate::pki::key::{KeyError, Passphrase, PrivateKey};
+use crate::report;
+use crate::store::{Store, StoreError};
+use crate::sys::passphrase::Sources;
+
+/// Why a question has no answer, or the wrong one.
+#[derive(Debug, Error)]
+pub enum AnswerError {
+    /// Nobody can be asked.
+    #[error("{what} is missing, and there is no terminal to ask on")]
+    NoTerminal {
+        /// what is missing
+        what: &'static str,
+        /// the option that gives it
+        option: &'static str,
+    },
+    /// The answer to the last question was no.
+    #[error("not confirmed; nothing changed")]
+    Declined,
+    /// This machine's name does not tell what host is meant.
+    #[error("HOST is missing, and this machine's own name {0:?} is not fully qualified")]
+    NodeName(String),
+    /// The key of the CA directory belongs to another certificate.
+    #[error("{} does not belong to {}", .key.display(), .certificate.display())]
+    ForeignKey {
+        /// the key file
+        key: PathBuf,
+        /// the CA certificate
+        certificate: PathBuf,
+    },
+}
+
+/// One command at work.
+pub struct Session<'a> {
+    pub global: &'a Global,
+    pub context: &'a mut Context,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(global: &'a Global, context: &'a mut Context) -> Self {
+        Self { global, context }
+    }
+
+    pub fn ca_dir(&self) -> PathBuf {
+        let given = self.global.ca.clone();
+        given.unwrap_or_else(|| PathBuf::from(STANDARD_CA))
+    }
+
+    pub fn wait(&self) -> Duration {
+        Duration::from_secs(self.global.wait)
+    }
+
+    /// Opens the CA and says what is odd about its settings.
+    pub fn open_store(&mut self) -> Result<Store> {
+        let store = self.reopen_store()?;
+        for warning in &store.settings.warnings {
+            self.warn(warning);
+        }
+        Ok(store)
+    }
+
+    /// Opens the CA again without repeating what was said.
+    pub fn reopen_store(&self) -> Result<Store, StoreError> {
+        let environment = |name: &str| (self.context.environment)(name)?.into_string().ok();
+        Store::open(&self.ca_dir(), self.global.config.as_deref(), &environment)
+    }
+
+    pub fn warn(&mut self, sentence: &str) {
+        report::say("warning", sentence, self.context);
+    }
+
+    pub fn note(&mut self, sentence: &str) {
+        if !self.global.quiet {
+            report::say("note", sentence, self.context);
+        }
+    }
+
+    /// What to run next, for commands whose standard output is a file.
+    pub fn next(&mut self, sentence: &str) {
+        if !self.global.quiet {
+            report::say("next", sentence, self.context);
+        }
+    }
+
+    /// HOST as a host name: as given, or asked for, or this machine's own.
+    pub fn host(&mut self, given: Option<&str>) -> Result<String> {
+        let own = self.context.node_name.clone();
+        let is_qualified = own.contains('.') && general_name::host_name(&own).is_ok();
+        let text = match given {
+            Some(given) => given.to_owned(),
+            None if self.context.terminal.is_present() => {
+                let offer = is_qualified.then_some(own.as_str());
+                self.context.terminal.line("Host", offer)?
+            }
+            None if is_qualified => {
+                self.note(&format!("HOST is this machine, {own}"));
+                own
+            }
+            None => bail!(AnswerError::NodeName(own)),
+        };
+        Ok(general_name::host_name(&text).map_err(|error| not_a_host(&text, error))?)
+    }
+
+    /// Asks before something is done, unless `--yes` said it; shows `review` first.
+    pub fn confirm(&mut self, review: &str, question: &str) -> Result<()> {
+        if self.global.yes {
+            return Ok(());
+        }
+        if !self.context.terminal.is_present() {
+            bail!(AnswerError::NoTerminal {
+                what: "a confirmation",
+                option: "--yes",
+            });
+        }
+        self.context.terminal.show(review)?;
+        if self.context.terminal.confirm(question)? {
+            Ok(())
+        } else {
+            bail!(AnswerError::Declined)
+        }
+    }
+
+    /// The passphrase for a key that is there: from an option, the environment, or a question.
+    fn passphrase(&mut self, question: &str) -> Result<Passphrase> {
+        if let Some(found) = self.given_passphrase()? {
+            return Ok(found);
+        }
+        if !self.context.terminal.is_present() {
+            bail!(AnswerError::NoTerminal {
+                what: "the CA key's passphrase",
+                option: "--passphrase-file",
+            });
+        }
+        let mut typed = self.context.terminal.secret(question)?;
+        Ok(Passphrase::new(std::mem::take(&mut *typed)))
+    }
+
+    /// The passphrase for a key to be made: the same, but asked twice.
+    pub fn new_passphrase(&mut self) -> Result<Passphrase> {
+        if let Some(found) = self.given_passphrase()? {
+            return Ok(found);
+        }
+        if !self.context.terminal.is_present() {
+            bail!(AnswerError::NoTerminal {
+                what: "a passphrase for the CA key",
+                option: "--passphrase-file, or --no-passphrase",
+            });
+        }
+        let mut typed = self
+            .context
+            .terminal
+            .new_secret("Passphrase for the new CA key", "The same again")?;
+        Ok(Passphrase::new(std::mem::take(&mut *typed)))
+    }
+
+    fn given_passphrase(&mut self) -> Result<Option<Passphrase>> {
+        let sources = Sources::from_environment(
+            self.global.passphrase_file.clone(),
+            self.global.passphrase_fd,
+            &*self.context.environment,
+        );
+        let found: Option<Zeroizing<Vec<u8>>> = sources.read(&mut self.context.stdin)?;
+        Ok(found.map(|mut bytes| Passphrase::new(std::mem::take(&mut *bytes))))
+    }
+
+    /// The CA's private key, which must belong to the CA's certificate.
+    pub fn unlock(&mut self, store: &Store) -> Result<PrivateKey> {
+        let path = &store.settings.private_key;
+        let encoded = store.private_key()?;
+        let passphrase = if encoded.is_encrypted() {
+            Some(self.passphrase(&format!("Passphrase for CA key {}", path.display()))?)
+        } else {
+            None
+        };
+        let failed = |source: KeyError| StoreError::Key {
+            path: path.clone(),
+            source,
+        };
+        let key = encoded.unlock(passphrase.as_ref()).map_err(failed)?;
+        if key.subject_public_key_info() != store.certificate.subject_public_key_info {
+            bail!(AnswerError::ForeignKey {
+                key: path.clone(),
+                certificate: store.settings.certificate.clone(),
+            });
+        }
+        Ok(key)
+    }
+}
+
+// IDNs and bad names fail with what was typed, not with what became of it.
+fn not_a_host(text: &str, error: GeneralNameError) -> GeneralNameError {
+    match error {
+        GeneralNameError::Dns { problem, .. } => GeneralNameError::Dns {
+            name: text.into(),
+            problem,
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,244 @@
+//! `mailca sign`
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use thiserror::Error;
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::issuance::{self, Plan};
+use super::session::Session;
+use crate::cli::Sign;
+use crate::pki::certificate::Certificate;
+use crate::pki::general_name::GeneralName;
+use crate::pki::key::{EncodedKey, KeyError, PrivateKey};
+use crate::pki::profile::Profile;
+use crate::pki::request::{Request, RequestError, Strength};
+use crate::report::{self, Outcome};
+use crate::store::Store;
+use crate::sys::files::{self, FileError};
+
+/// What is wrong with a request, and with which one.
+#[derive(Debug, Error)]
+pub enum SignError {
+    /// The request is refused.
+    #[error("{name}: {source}")]
+    Request {
+        /// the file, or standard input
+        name: String,
+        /// why
+        source: RequestError,
+    },
+    /// The private key in the request's file cannot be used.
+    #[error("{name}: {source}")]
+    Key {
+        /// the file, or standard input
+        name: String,
+        /// why
+        source: KeyError,
+    },
+    /// There is no newreq.pem.
+    #[error("there is no request in {}", .0.display())]
+    NoRequest(PathBuf),
+    /// The certificate is issued, and only its copy is missing.
+    #[error("{certificate} was issued, but {source}")]
+    Output {
+        /// the certificate in newcerts
+        certificate: String,
+        /// why the copy failed
+        source: FileError,
+    },
+}
+
+#[derive(Serialize)]
+pub struct Report {
+    pub changed: bool,
+    pub serial: String,
+    pub subject: String,
+    pub names: Vec<GeneralName>,
+    pub profile: Option<Profile>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_before: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+    pub certificate: PathBuf,
+    pub host: Option<String>,
+    pub host_files: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pem: Option<String>,
+    #[serde(skip)]
+    pub title: String,
+    #[serde(skip)]
+    pub out: Option<PathBuf>,
+    #[serde(skip)]
+    pub next: Option<String>,
+}
+
+impl Report {
+    pub fn new(
+        changed: bool,
+        store: &Store,
+        certificate: &Certificate,
+        host: Option<&str>,
+    ) -> Self {
+        let root = &store.settings.root;
+        Self {
+            changed,
+            serial: certificate.serial.to_string(),
+            subject: certificate.subject.to_string(),
+            names: certificate.names.clone(),
+            profile: Profile::of(certificate),
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+            certificate: store.certificate_path(&certificate.serial),
+            host: host.map(str::to_owned),
+            host_files: host.map(|host| store.hosts.current(host)),
+            pem: None,
+            title: certificate.title(),
+            out: None,
+            next: host.map(|host| report::invocation(root, &["emit-mc", host])),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { title, serial, .. } = self;
+        let end = report::date(self.not_after);
+        if !self.changed {
+            return writeln!(
+                f,
+                "{title} has {serial}, valid until {end}; nothing changed"
+            );
+        }
+        writeln!(f, "signed {title} as {serial}, valid until {end}")?;
+        if let Some(out) = &self.out {
+            writeln!(f, "  certificate  {}", out.display())?;
+        }
+        if let Some(files) = &self.host_files {
+            writeln!(f, "  for its mail server  {}/", files.display())?;
+        }
+        match &self.next {
+            Some(next) => writeln!(f, "next: {next} >> /etc/mail/sendmail.mc"),
+            None => Ok(()),
+        }
+    }
+}
+
+pub fn run(args: Sign, session: &mut Session<'_>) -> Result<Outcome> {
+    let store = session.open_store()?;
+    let (name, bytes) = read_request(&args, &store, session)?;
+    let private_key = private_key(&name, &bytes)?;
+    let strength = if args.allow_legacy {
+        Strength::Legacy
+    } else {
+        Strength::Current
+    };
+    let proof = private_key
+        .as_ref()
+        .map(PrivateKey::subject_public_key_info);
+    let request = Request::read(&bytes, proof, strength).map_err(|source| SignError::Request {
+        name: name.clone(),
+        source,
+    })?;
+    let terms = issuance::Terms {
+        policy: args.policy,
+        preserve: args.preserve_dn,
+        profile: args.terms.profile,
+        days: args.terms.days,
+        not_before: args.not_before,
+        not_after: args.not_after,
+        names: args.san,
+    };
+    let now = session.context.now();
+    let settle = |store: &Store| issuance::plan(store, &request, private_key.as_ref(), &terms, now);
+    let plan = settle(&store)?;
+    confirm(session, &store, &plan)?;
+    let key = session.unlock(&store)?;
+    let copy = match &args.out {
+        None => Some(store.last_certificate_path()),
+        Some(_) => None,
+    };
+    let certificate = issuance::carry_out(session, &store, &plan, &key, copy.as_deref(), settle)?;
+    finish(session, &store, &plan, &certificate, args.out.or(copy))
+}
+
+/// Shows what will be signed and asks; what differs from the request is said in any case.
+pub fn confirm(session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<()> {
+    if session.global.yes {
+        for note in &plan.notes {
+            session.note(note);
+        }
+    }
+    session.confirm(&plan.review(store), "Sign the certificate?")
+}
+
+fn read_request(
+    args: &Sign,
+    store: &Store,
+    session: &mut Session<'_>,
+) -> Result<(String, Zeroizing<Vec<u8>>)> {
+    match &args.request {
+        Some(path) if path == Path::new("-") => {
+            let bytes = files::read_from(&mut session.context.stdin)
+                .map_err(|error| FileError::new("read", Path::new("standard input"), error))?;
+            Ok(("standard input".into(), bytes))
+        }
+        Some(path) => Ok((path.display().to_string(), files::read(path)?)),
+        None => {
+            let path = store.request_path();
+            match files::read_if_there(&path)? {
+                Some(bytes) => Ok((path.display().to_string(), bytes)),
+                None => bail!(SignError::NoRequest(path)),
+            }
+        }
+    }
+}
+
+// The book's newreq.pem holds the host's private key too.
+fn private_key(name: &str, bytes: &[u8]) -> Result<Option<PrivateKey>> {
+    let failed = |source| SignError::Key {
+        name: name.into(),
+        source,
+    };
+    match EncodedKey::find(bytes).map_err(failed)? {
+        Some(encoded) => Ok(Some(encoded.unlock(None).map_err(failed)?)),
+        None => Ok(None),
+    }
+}
+
+fn finish(
+    session: &Session<'_>,
+    store: &Store,
+    plan: &Plan,
+    certificate: &Certificate,
+    out: Option<PathBuf>,
+) -> Result<Outcome> {
+    let host = plan.host.as_deref().filter(|_| plan.has_key());
+    let mut report = Report::new(true, store, certificate, host);
+    let standard_output = out.as_deref() == Some(Path::new("-"));
+    if standard_output && !session.global.json {
+        return Ok(Outcome::file(certificate.to_pem()));
+    }
+    if standard_output {
+        report.pem = Some(certificate.to_pem());
+        return Ok(Outcome::of(&report)?);
+    }
+    // newcert.pem was a part of the transaction.
+    if let Some(path) = out
+        .as_ref()
+        .filter(|path| **path != store.last_certificate_path())
+    {
+        files::replace(path, certificate.to_pem().as_bytes(), 0o644).map_err(|source| {
+            SignError::Output {
+                certificate: report.certificate.display().to_string(),
+                source,
+            }
+        })?;
+    }
+    report.out = out;
+    Ok(Outcome::of(&report)?)
+}

@@ -1,0 +1,150 @@
+//! What a command tells: a report is data and prose of one thing. The only printer.
+
+use std::fmt::{self, Display};
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::Global;
+use crate::context::Context;
+use crate::exit::Exit;
+
+/// The result of a command.
+#[derive(Debug)]
+pub struct Outcome {
+    text: String,
+    json: Option<serde_json::Value>,
+    /// how the command ended
+    pub exit: Exit,
+}
+
+impl Outcome {
+    /// A result in words and, for `--json`, as data.
+    ///
+    /// # Errors
+    /// When the report cannot be written as JSON.
+    pub fn of(report: &(impl Serialize + Display)) -> serde_json::Result<Self> {
+        Ok(Self {
+            text: report.to_string(),
+            json: Some(serde_json::to_value(report)?),
+            exit: Exit::Done,
+        })
+    }
+
+    /// The text of a file, which `--json` and `--quiet` leave as it is.
+    #[must_use]
+    pub fn file(text: String) -> Self {
+        Self {
+            text,
+            json: None,
+            exit: Exit::Done,
+        }
+    }
+}
+
+/// A command that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// one sentence
+    pub error: String,
+    /// what to do about it
+    pub hint: Option<String>,
+    /// how the command ended
+    pub exit: Exit,
+    /// whether something was changed all the same
+    pub changed: bool,
+}
+
+/// Prints a result on standard output.
+///
+/// # Errors
+/// When standard output cannot be written, except that its reader is gone.
+pub fn print(outcome: &Outcome, global: &Global, context: &mut Context) -> io::Result<()> {
+    let text = match &outcome.json {
+        Some(json) if global.json => format!("{json:#}\n"),
+        Some(_) if global.quiet => return Ok(()),
+        _ => outcome.text.clone(),
+    };
+    write_out(&text, context)
+}
+
+/// Prints a failure: for people on standard error, with `--json` on standard output.
+pub fn print_failure(failure: &Failure, json: bool, context: &mut Context) {
+    let Failure {
+        error,
+        hint,
+        changed,
+        ..
+    } = failure;
+    if json {
+        let document = json!({ "changed": changed, "error": error, "hint": hint });
+        let _ = write_out(&format!("{document:#}\n"), context);
+    } else {
+        say("error", error, context);
+        if let Some(hint) = hint {
+            say("hint", hint, context);
+        }
+    }
+}
+
+/// Prints a line on standard error, behind a word such as `warning`.
+pub fn say(word: &str, sentence: &str, context: &mut Context) {
+    // Nowhere is left to complain about standard error.
+    let _ = writeln!(context.stderr, "{word}: {sentence}");
+}
+
+fn write_out(text: &str, context: &mut Context) -> io::Result<()> {
+    let written = context
+        .stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| context.stdout.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// The date part of a time, as people read it.
+#[must_use]
+pub fn date(time: time::OffsetDateTime) -> String {
+    time.to_offset(time::UtcOffset::UTC).date().to_string()
+}
+
+/// A command line that can be copied: mailca with its words, quoted for a shell, naming the CA
+/// directory where it is not the standard one.
+#[must_use]
+pub fn invocation(ca: &Path, words: &[&str]) -> String {
+    let directory = ca.to_string_lossy();
+    let mut all = vec!["mailca"];
+    if directory != crate::commands::STANDARD_CA {
+        all.extend(["--ca", &*directory]);
+    }
+    all.extend(words);
+    shell_line(&all)
+}
+
+/// Words as a shell needs them to be one command.
+#[must_use]
+pub fn shell_line(words: &[&str]) -> String {
+    let quoted = words
+        .iter()
+        .map(|word| shlex::try_quote(word).unwrap_or_else(|_| "?".into()));
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// A certificate's or host's names, side by side.
+pub struct List<'a, T>(pub &'a [T]);
+
+impl<T: Display> Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, item) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{item}")?;
+        }
+        Ok(())
+    }
+}

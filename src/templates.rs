@@ -1,0 +1,23 @@
+//! The files of templates/, built into the program, and how they are filled in.
+
+use minijinja::{Environment, Error, UndefinedBehavior, Value, syntax::SyntaxConfig};
+
+/// openssl.cnf of a new CA
+pub const OPENSSL_CNF: &str = include_str!("../templates/openssl.cnf");
+/// the lines for sendmail.mc
+pub const SENDMAIL_MC: &str = include_str!("../templates/mta/sendmail.mc");
+
+/// Fills a template in; what it names and `values` lacks is an error, never an empty string.
+///
+/// # Errors
+/// When the template names something that `values` lacks.
+pub fn render(template: &str, values: Value) -> Result<String, Error> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .keep_trailing_newline(true)
+            .build()?,
+    );
+    environment.render_str(template, values)
+}
