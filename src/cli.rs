@@ -13,6 +13,9 @@ use crate::pki::name_constraints::Subtree;
 use crate::pki::profile::Profile;
 use crate::pki::serial::SerialNumber;
 
+/// Where a CA is unless something else is said.
+pub const STANDARD_CA: &str = "/etc/mail/CA";
+
 /// A certificate authority for people who run mail servers
 ///
 /// mailca makes a private CA, gives each mail host a key and a certificate, and prints the lines
@@ -78,22 +81,16 @@ pub struct Global {
     pub passphrase_fd: Option<u32>,
 }
 
-/// The commands.
+/// The commands; the words of their help stand at their arguments below.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs)]
 pub enum Command {
-    /// Make a CA: its directory, key, certificate and openssl.cnf
     Init(Init),
-    /// Make a mail host's key and its certificate request
     Req(Req),
-    /// Sign a certificate request
     Sign(Sign),
-    /// Make sure that a mail host has a key and a certificate
     Issue(Issue),
-    /// Print the lines that wire a host's certificate into sendmail.mc
     EmitMc(EmitMc),
-    /// Print a completion script for a shell
     Completions(Completions),
-    /// Write the manual pages into a directory
     Man(Man),
 }
 

@@ -1,7 +1,9 @@
 //! What a command sees of the world: time, randomness, streams, questions. Tests give it another.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 
 use anyhow::Context as _;
 use time::OffsetDateTime;
@@ -46,7 +48,7 @@ impl Context {
             terminal: Box::new(RealTerminal),
             environment: Box::new(|name| std::env::var_os(name)),
             node_name: host::node_name(),
-            stdin: Box::new(std::io::stdin()),
+            stdin: unbuffered_stdin(),
             stdout: Box::new(std::io::stdout()),
             stderr: Box::new(std::io::stderr()),
         }
@@ -64,5 +66,13 @@ impl Context {
     pub fn variable(&self, name: &str) -> Option<String> {
         let value = (self.environment)(name)?.into_string().ok()?;
         (!value.is_empty()).then_some(value)
+    }
+}
+
+// Rust's own standard input keeps a buffer that nobody wipes, and a passphrase may come by it.
+fn unbuffered_stdin() -> Box<dyn Read> {
+    match std::io::stdin().as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(File::from(descriptor)),
+        Err(_) => Box::new(std::io::empty()),
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cli::Global;
+use crate::cli::{Global, STANDARD_CA};
 use crate::context::Context;
 use crate::exit::Exit;
 
@@ -118,7 +118,7 @@ pub fn date(time: time::OffsetDateTime) -> String {
 pub fn invocation(ca: &Path, words: &[&str]) -> String {
     let directory = ca.to_string_lossy();
     let mut all = vec!["mailca"];
-    if directory != crate::commands::STANDARD_CA {
+    if directory != STANDARD_CA {
         all.extend(["--ca", &*directory]);
     }
     all.extend(words);

@@ -4,13 +4,13 @@ use std::io;
 
 use anyhow::Error;
 
-use super::STANDARD_CA;
 use super::emit_mc::EmitError;
 use super::issuance::Refusal;
 use super::issue::IssueRefusal;
 use super::req::RequestRefusal;
 use super::session::AnswerError;
 use super::sign::SignError;
+use crate::cli::STANDARD_CA;
 use crate::exit::Exit;
 use crate::pki::key::KeyError;
 use crate::pki::policy::PolicyError;

@@ -18,9 +18,6 @@ use crate::context::Context;
 use crate::report::Outcome;
 use session::Session;
 
-/// Where a CA is unless something else is said.
-pub const STANDARD_CA: &str = "/etc/mail/CA";
-
 /// Runs a command.
 ///
 /// # Errors

@@ -7,8 +7,7 @@ use anyhow::{Result, bail};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::STANDARD_CA;
-use crate::cli::Global;
+use crate::cli::{Global, STANDARD_CA};
 use crate::context::Context;
 use crate::pki::general_name::{self, GeneralNameError};
 use crate::pki::key::{KeyError, Passphrase, PrivateKey};
