@@ -9,7 +9,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::general_name::GeneralName;
 use super::name::{Name, NameError};
 use super::pem_text;
-use super::serial::{SerialError, SerialNumber};
+use super::serial::SerialNumber;
 
 /// Why a certificate cannot be read.
 #[derive(Debug, Error)]
@@ -23,9 +23,6 @@ pub enum CertificateError {
     /// A name in it cannot be read.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Its serial number is none.
-    #[error(transparent)]
-    Serial(#[from] SerialError),
 }
 
 /// A certificate and its fields (RFC 5280 section 4.1).
@@ -71,7 +68,7 @@ impl Certificate {
         let tbs = &parsed.tbs_certificate;
         let mut certificate = Self {
             der: der.to_vec(),
-            serial: SerialNumber::from_be_bytes(tbs.raw_serial())?,
+            serial: SerialNumber::from_certificate(tbs.raw_serial()),
             issuer: Name::from_der(tbs.issuer.as_raw())?,
             subject: Name::from_der(tbs.subject.as_raw())?,
             not_before: tbs.validity.not_before.to_datetime(),
@@ -149,7 +146,7 @@ impl Certificate {
     }
 }
 
-/// The first DNS name, else the first name of another kind, else the CN.
+/// The first DNS name, else the CN.
 #[must_use]
 pub fn title(subject: &Name, names: &[GeneralName]) -> Option<String> {
     let first_dns = names.iter().find_map(|name| match name {

@@ -41,6 +41,13 @@ impl SerialNumber {
             .ok_or_else(|| SerialError::OutOfRange(hex::upper(octets)))
     }
 
+    /// The number that a certificate has, even one that RFC 5280 forbids: CAs made by OpenSSL
+    /// before 0.9.8 have the number zero.
+    pub(super) fn from_certificate(octets: &[u8]) -> Self {
+        let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+        Self(octets[zeros..].to_vec())
+    }
+
     /// The octets, big-endian, without leading zeros.
     #[must_use]
     pub fn as_be_bytes(&self) -> &[u8] {
@@ -81,7 +88,10 @@ impl Ord for SerialNumber {
 /// Upper-case hexadecimal of even length, as OpenSSL writes it in `serial` and index.txt.
 impl fmt::Display for SerialNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::upper(&self.0))
+        match self.0.as_slice() {
+            [] => f.write_str("00"),
+            octets => f.write_str(&hex::upper(octets)),
+        }
     }
 }
 
