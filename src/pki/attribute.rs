@@ -28,6 +28,8 @@ pub fn syntax(oid: ObjectIdentifier) -> (StringType, usize, usize) {
     match short_name(oid) {
         Some("C" | "jurisdictionC") => (StringType::Printable, 2, 2),
         Some("serialNumber" | "dnQualifier") => (StringType::Printable, 1, 64),
+        Some("c3") => (StringType::Printable, 3, 3),
+        Some("mail") => (StringType::Ia5, 1, 256),
         Some("emailAddress") => (StringType::Ia5, 1, 128),
         Some("DC") => (StringType::Ia5, 1, 63),
         Some("CN" | "O" | "OU" | "title" | "pseudonym") => (StringType::Utf8, 1, 64),
@@ -59,7 +61,7 @@ pub fn by_name(name: &str) -> Option<ObjectIdentifier> {
 
 // As `openssl list -objects` of OpenSSL 3.0 prints them.
 #[rustfmt::skip]
-const TYPES: &[(&str, &str, &str)] = &[
+pub(super) const TYPES: &[(&str, &str, &str)] = &[
     ("0.9.2342.19200300.100.1.1", "UID", "userId"),
     ("0.9.2342.19200300.100.1.2", "textEncodedORAddress", "textEncodedORAddress"),
     ("0.9.2342.19200300.100.1.3", "mail", "rfc822Mailbox"),
@@ -111,6 +113,10 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("1.2.840.113549.1.9.2", "unstructuredName", "unstructuredName"),
     ("1.2.840.113549.1.9.7", "challengePassword", "challengePassword"),
     ("1.2.840.113549.1.9.8", "unstructuredAddress", "unstructuredAddress"),
+    ("1.2.643.100.1", "OGRN", "OGRN"),
+    ("1.2.643.100.3", "SNILS", "SNILS"),
+    ("1.2.643.100.5", "OGRNIP", "OGRNIP"),
+    ("1.2.643.3.131.1.1", "INN", "INN"),
     ("1.3.6.1.4.1.311.60.2.1.1", "jurisdictionL", "jurisdictionLocalityName"),
     ("1.3.6.1.4.1.311.60.2.1.2", "jurisdictionST", "jurisdictionStateOrProvinceName"),
     ("1.3.6.1.4.1.311.60.2.1.3", "jurisdictionC", "jurisdictionCountryName"),

@@ -11,6 +11,9 @@ use thiserror::Error;
 use super::attribute::{self, COMMON_NAME, EMAIL_ADDRESS, StringType};
 use super::hex;
 
+#[cfg(test)]
+mod tests;
+
 /// What can be wrong with a distinguished name.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NameError {
@@ -114,24 +117,18 @@ impl Attribute {
     pub fn text(&self) -> Option<String> {
         let bytes = self.value.value();
         match self.value.tag() {
-            Tag::Utf8String
-            | Tag::PrintableString
+            Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),
+            // OpenSSL reads T61String as Latin-1, and what else is not ASCII likewise.
+            Tag::PrintableString
             | Tag::Ia5String
+            | Tag::TeletexString
             | Tag::VisibleString
-            | Tag::NumericString => String::from_utf8(bytes.to_vec()).ok(),
-            // OpenSSL reads T61String as Latin-1.
-            Tag::TeletexString => Some(bytes.iter().copied().map(char::from).collect()),
+            | Tag::NumericString => Some(bytes.iter().copied().map(char::from).collect()),
             Tag::BmpString if bytes.len().is_multiple_of(2) => {
                 let units = bytes
                     .chunks_exact(2)
                     .map(|b| u16::from_be_bytes([b[0], b[1]]));
                 char::decode_utf16(units).collect::<Result<_, _>>().ok()
-            }
-            tag if tag.number().value() == UNIVERSAL_STRING && bytes.len().is_multiple_of(4) => {
-                bytes
-                    .chunks_exact(4)
-                    .map(|b| char::from_u32(u32::from_be_bytes([b[0], b[1], b[2], b[3]])))
-                    .collect()
             }
             _ => None,
         }
@@ -141,7 +138,9 @@ impl Attribute {
     fn write_oneline(&self, out: &mut String) {
         out.push_str(&self.label());
         out.push('=');
-        for &byte in self.value.value() {
+        // The octet that counts the unused bits is no part of what OpenSSL keeps.
+        let counts = usize::from(self.value.tag() == Tag::BitString);
+        for &byte in self.value.value().iter().skip(counts) {
             match byte {
                 b'/' | b'+' => {
                     out.push('\\');
@@ -175,8 +174,6 @@ impl Attribute {
         })
     }
 }
-
-const UNIVERSAL_STRING: u32 = 28;
 
 fn label(oid: ObjectIdentifier) -> String {
     attribute::short_name(oid).map_or_else(|| oid.to_string(), str::to_owned)
@@ -215,16 +212,17 @@ impl Name {
     /// # Errors
     /// When it cannot be encoded.
     pub fn from_attributes(attributes: Vec<Attribute>) -> Result<Self, NameError> {
-        Self::from_rdns(attributes.into_iter().map(|one| vec![one]).collect())
+        let rdns: Vec<_> = attributes.into_iter().map(|one| vec![one]).collect();
+        Self::from_rdns(&rdns)
     }
 
-    fn from_rdns(rdns: Vec<Vec<Attribute>>) -> Result<Self, NameError> {
+    fn from_rdns(rdns: &[Vec<Attribute>]) -> Result<Self, NameError> {
         let mut content = Vec::new();
-        for rdn in &rdns {
+        for rdn in rdns {
             content.extend(set_of(rdn)?);
         }
-        let der = AnyRef::new(Tag::Sequence, &content)?.to_der()?;
-        Ok(Self { der, rdns })
+        // Read again, since a multi-valued RDN has the order of its encoding from now on.
+        Self::from_der(&AnyRef::new(Tag::Sequence, &content)?.to_der()?)
     }
 
     /// A name that is only `CN=host`.
@@ -271,7 +269,7 @@ impl Name {
                     part.clear();
                     match next {
                         Some('/') => rdns.push(Vec::new()),
-                        None => return Self::from_rdns(rdns),
+                        None => return Self::from_rdns(&rdns),
                         Some(_) => {}
                     }
                 }
