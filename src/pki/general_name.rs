@@ -8,6 +8,9 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 use x509_cert::ext::pkix::name::GeneralName as Encodable;
 
+#[cfg(test)]
+mod tests;
+
 /// What can be wrong with a name given for a certificate.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum GeneralNameError {
@@ -82,9 +85,9 @@ impl GeneralName {
     /// # Errors
     /// When it is not an e-mail address in ASCII.
     pub fn requested_email(name: &str) -> Result<Self, GeneralNameError> {
-        let well_formed = name
-            .rsplit_once('@')
-            .is_some_and(|(local, domain)| is_local_part(local) && check_host_name(domain).is_ok());
+        let well_formed = name.rsplit_once('@').is_some_and(|(local, domain)| {
+            is_local_part(local) && !domain.contains('*') && check_host_name(domain).is_ok()
+        });
         well_formed
             .then(|| Self::Email(name.into()))
             .ok_or_else(|| GeneralNameError::Email(name.into()))
@@ -195,6 +198,11 @@ fn check_host_name(name: &str) -> Result<(), GeneralNameError> {
             return fail("a label has other characters than letters, digits and hyphens");
         }
     }
+    // No top-level domain is a number (RFC 3696 section 2): this is an address with a slip in it.
+    let last = name.rsplit('.').next().unwrap_or(name);
+    if last.bytes().all(|b| b.is_ascii_digit()) {
+        return fail("its last label is a number, as in an IP address");
+    }
     Ok(())
 }
 
@@ -212,8 +220,8 @@ fn mailbox(name: &str) -> Result<String, GeneralNameError> {
 
 // atext and dots (RFC 5322 section 3.2.3): a quoted local part is not worth its risk.
 fn is_local_part(local: &str) -> bool {
-    !local.is_empty()
-        && local
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b))
+    let is_atext = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b);
+    local
+        .split('.')
+        .all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
