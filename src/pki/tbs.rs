@@ -13,6 +13,9 @@ use super::key::{Digest, KeyError, PrivateKey};
 use super::name::Name;
 use super::serial::SerialNumber;
 
+#[cfg(test)]
+mod tests;
+
 /// Why something could not be written.
 #[derive(Debug, Error)]
 pub enum WriteError {
