@@ -118,3 +118,53 @@ fn network(address: IpAddr, length: u8) -> Vec<u8> {
     let base = octets.iter().zip(&mask).map(|(octet, mask)| octet & mask);
     base.chain(mask.iter().copied()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_and_networks_are_read_as_people_write_them() {
+        let cases = [
+            ("Example.ORG.", "example.org"),
+            (".example.org", "example.org"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("2001:DB8::/32", "2001:db8::/32"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+        ];
+        for (text, shown) in cases {
+            let subtree: Subtree = text.parse().unwrap();
+            assert_eq!(subtree.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_with_the_reason() {
+        let cases = [
+            (
+                "192.0.2.1",
+                r#""192.0.2.1" is not a host name: it is an IP address; --permit takes a domain or a network such as 192.0.2.0/24"#,
+            ),
+            (
+                "*.example.org",
+                r#""*.example.org" has a wildcard; a domain stands for all below it"#,
+            ),
+            (
+                "192.0.2.0/33",
+                r#""192.0.2.0/33" is not a network such as 192.0.2.0/24 or 2001:db8::/32"#,
+            ),
+            (
+                "2001:db8::/129",
+                r#""2001:db8::/129" is not a network such as 192.0.2.0/24 or 2001:db8::/32"#,
+            ),
+            (
+                "example.org/24",
+                r#""example.org/24" is not a network such as 192.0.2.0/24 or 2001:db8::/32"#,
+            ),
+        ];
+        for (text, message) in cases {
+            assert_eq!(text.parse::<Subtree>().unwrap_err(), message);
+        }
+    }
+}
