@@ -179,5 +179,13 @@ pub(super) fn rsa_size(modulus: UintRef<'_>, exponent: UintRef<'_>) -> (usize, u
 
 /// The name that RFCs give an object identifier, or its number.
 pub(super) fn oid_name(oid: ObjectIdentifier) -> String {
-    DB.by_oid(&oid).map_or_else(|| oid.to_string(), Into::into)
+    match oid {
+        SECP256K1 => "secp256k1".into(),
+        ECDSA_WITH_SHA1 => "ecdsa-with-SHA1".into(),
+        _ => DB.by_oid(&oid).map_or_else(|| oid.to_string(), Into::into),
+    }
 }
+
+// What the database lacks, of SEC 2 and RFC 3279.
+const SECP256K1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.10");
+const ECDSA_WITH_SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.1");

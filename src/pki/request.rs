@@ -2,18 +2,24 @@
 //! stands beside its private key.
 
 use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5912;
+use ring::signature;
 use thiserror::Error;
 use x509_parser::cri_attributes::ParsedCriAttribute;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{GeneralName as ParsedName, ParsedExtension, X509Extension};
 use x509_parser::prelude::{FromDer, X509Certificate, X509CertificationRequest};
+use x509_parser::signature_algorithm::SignatureAlgorithm;
 use x509_parser::x509::AlgorithmIdentifier;
 
 use super::general_name::{GeneralName, GeneralNameError};
 use super::key::KeyError;
 use super::name::{Name, NameError};
 use super::pem_text;
-use super::public_key::PublicKeyKind;
+use super::public_key::{self, PublicKeyKind, oid_name};
+
+#[cfg(test)]
+mod tests;
 
 /// Why a request cannot be read, or must not be signed.
 #[derive(Debug, Error)]
@@ -126,20 +132,12 @@ impl Request {
                 RequestError::Malformed(error.to_string())
             }
         })?;
-        if !rest.is_empty() {
-            let surplus = format!("{} bytes follow it", rest.len());
-            return Err(RequestError::Malformed(surplus));
-        }
+        check_end(rest)?;
         let info = &parsed.certification_request_info;
         check_owner(info.subject_pki.raw, private_key, "certificate request")?;
         check_strength(info.subject_pki.raw, strength)?;
         check_digest(&parsed.signature_algorithm, strength)?;
-        parsed.verify_signature().map_err(|error| match error {
-            X509Error::SignatureUnsupportedAlgorithm => {
-                RequestError::UnverifiableSignature(algorithm_name(&parsed.signature_algorithm))
-            }
-            _ => RequestError::BadSignature,
-        })?;
+        check_signature(&parsed)?;
         let mut request = Self {
             subject: Name::from_der(info.subject.as_raw())?,
             subject_public_key_info: info.subject_pki.raw.to_vec(),
@@ -164,8 +162,9 @@ impl Request {
     }
 
     fn from_certificate(der: &[u8], private_key: Option<&[u8]>) -> Result<Self, RequestError> {
-        let (_, parsed) = X509Certificate::from_der(der)
+        let (rest, parsed) = X509Certificate::from_der(der)
             .map_err(|error| RequestError::Malformed(error.to_string()))?;
+        check_end(rest)?;
         let tbs = &parsed.tbs_certificate;
         if private_key.is_none() {
             return Err(RequestError::BareCertificate);
@@ -244,6 +243,82 @@ impl Request {
     }
 }
 
+fn check_end(rest: &[u8]) -> Result<(), RequestError> {
+    match rest.len() {
+        0 => Ok(()),
+        surplus => Err(RequestError::Malformed(format!(
+            "{surplus} bytes follow it"
+        ))),
+    }
+}
+
+fn check_signature(parsed: &X509CertificationRequest<'_>) -> Result<(), RequestError> {
+    let info = &parsed.certification_request_info;
+    let unverifiable = || {
+        let algorithm = algorithm_name(&parsed.signature_algorithm);
+        let key = public_key::describe(info.subject_pki.raw);
+        RequestError::UnverifiableSignature(format!("{algorithm} by a key of type {key}"))
+    };
+    let bits = match PublicKeyKind::of(info.subject_pki.raw) {
+        Ok(PublicKeyKind::Rsa { bits, .. } | PublicKeyKind::RsaPss { bits }) => bits,
+        _ => 0,
+    };
+    // Ring has no longer keys, and says only that the signature is wrong.
+    if bits > 8192 {
+        return Err(unverifiable());
+    }
+    if let Some(octets) = odd_pss_salt(&parsed.signature_algorithm) {
+        let name = format!("RSA-PSS and a salt of {octets} octets");
+        return Err(RequestError::UnverifiableSignature(name));
+    }
+    match parsed.verify_signature() {
+        Ok(()) => Ok(()),
+        Err(X509Error::SignatureUnsupportedAlgorithm) => Err(unverifiable()),
+        Err(_) if (1..2048).contains(&bits) => {
+            let algorithm = short_rsa_algorithm(&parsed.signature_algorithm);
+            let key = &*info.subject_pki.subject_public_key.data;
+            signature::UnparsedPublicKey::new(algorithm.ok_or_else(unverifiable)?, key)
+                .verify(info.raw, &parsed.signature_value.data)
+                .map_err(|_| RequestError::BadSignature)
+        }
+        Err(_) => Err(RequestError::BadSignature),
+    }
+}
+
+// Ring takes a salt as long as the digest only, as TLS does (RFC 8446 section 4.2.3).
+fn odd_pss_salt(algorithm: &AlgorithmIdentifier<'_>) -> Option<u32> {
+    let parsed = SignatureAlgorithm::try_from(algorithm).ok()?;
+    let SignatureAlgorithm::RSASSA_PSS(parameters) = parsed else {
+        return None;
+    };
+    let hash = ObjectIdentifier::new(&parameters.hash_algorithm_oid().to_id_string()).ok()?;
+    let digest = match hash {
+        rfc5912::ID_SHA_256 => 32,
+        rfc5912::ID_SHA_384 => 48,
+        rfc5912::ID_SHA_512 => 64,
+        _ => return None,
+    };
+    Some(parameters.salt_length()).filter(|salt| *salt != digest)
+}
+
+// What x509-parser asks of ring refuses RSA keys under 2048 bits, but for SHA-1.
+fn short_rsa_algorithm(
+    algorithm: &AlgorithmIdentifier<'_>,
+) -> Option<&'static signature::RsaParameters> {
+    match ObjectIdentifier::new(&algorithm.algorithm.to_id_string()).ok()? {
+        rfc5912::SHA_1_WITH_RSA_ENCRYPTION => {
+            Some(&signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY)
+        }
+        rfc5912::SHA_256_WITH_RSA_ENCRYPTION => {
+            Some(&signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY)
+        }
+        rfc5912::SHA_512_WITH_RSA_ENCRYPTION => {
+            Some(&signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY)
+        }
+        _ => None,
+    }
+}
+
 fn check_owner(
     asked: &[u8],
     private_key: Option<&[u8]>,
@@ -286,10 +361,10 @@ fn algorithm_name(algorithm: &AlgorithmIdentifier<'_>) -> String {
 
 // The name RFCs give an object identifier, or its number.
 fn object_name(dotted: &str) -> String {
-    ObjectIdentifier::new(dotted)
-        .ok()
-        .and_then(|oid| const_oid::db::DB.by_oid(&oid))
-        .map_or_else(|| dotted.to_owned(), str::to_owned)
+    let name = ObjectIdentifier::new(dotted).map_or_else(|_| dotted.into(), oid_name);
+    let prefixes = ["id-ce-", "id-pe-", "pkcs-9-at-"];
+    let short = prefixes.iter().find_map(|start| name.strip_prefix(start));
+    short.unwrap_or(&name).to_owned()
 }
 
 fn kind(name: &ParsedName<'_>) -> String {

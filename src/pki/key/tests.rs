@@ -271,7 +271,7 @@ fn keys_that_cannot_sign_are_refused_by_kind() {
         ("ecparam -name secp521r1 -genkey -noout".into(), "EC P-521"),
         (
             "ecparam -name secp256k1 -genkey -noout".into(),
-            "EC 1.3.132.0.10",
+            "EC secp256k1",
         ),
         (
             "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:explicit"
