@@ -10,6 +10,9 @@ use crate::pki::key::Digest;
 use crate::pki::policy::{Policy, PolicyError};
 use crate::pki::profile::Profile;
 
+#[cfg(test)]
+mod tests;
+
 /// Why settings cannot be used.
 #[derive(Debug, Error)]
 pub enum SettingsError {
@@ -148,7 +151,8 @@ impl Settings {
     fn find_paths(&mut self) -> Result<(), SettingsError> {
         let base = self.file.as_deref().map_or(&*self.root, super::parent);
         let dir = self.get("dir").map(str::to_owned);
-        let leads_to = dir.as_ref().map(|dir| base.join(dir));
+        let tidy = |path: PathBuf| -> PathBuf { path.components().collect() };
+        let leads_to = dir.as_ref().map(|dir| tidy(base.join(dir)));
         let elsewhere = leads_to
             .as_ref()
             .filter(|leads_to| !is_inside(leads_to, &self.root));
@@ -176,11 +180,9 @@ impl Settings {
         let path = |name: &str, standard: &str| match self.get(name) {
             // What was below the old place is looked for below the directory given.
             Some(value) if moved => {
-                let below = dir.as_deref().and_then(|dir| value.strip_prefix(dir));
-                match below {
-                    Some(rest) => self.root.join(rest.trim_start_matches('/')),
-                    None => base.join(value),
-                }
+                let value = Path::new(value);
+                let below = dir.as_ref().and_then(|dir| value.strip_prefix(dir).ok());
+                below.map_or_else(|| base.join(value), |rest| self.root.join(rest))
             }
             Some(value) => base.join(value),
             None => self.root.join(standard),
@@ -194,7 +196,6 @@ impl Settings {
             path("new_certs_dir", "newcerts"),
             path("crl_dir", "crl"),
         );
-        let tidy = |path: PathBuf| -> PathBuf { path.components().collect() };
         self.certificate = tidy(found.0);
         self.private_key = tidy(found.1);
         self.database = tidy(found.2);
@@ -213,7 +214,9 @@ impl Settings {
                 .filter(|days| *days > 0)
                 .ok_or_else(|| self.bad(&self.section, "default_days", "a number of days"))?;
         }
-        self.preserve = self.get("preserve").is_some_and(is_yes);
+        self.preserve = self
+            .get("preserve")
+            .is_some_and(|value| value.starts_with(['y', 'Y']));
         match self
             .get("default_md")
             .map(str::to_ascii_lowercase)
