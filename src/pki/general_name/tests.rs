@@ -58,6 +58,7 @@ fn names_are_told_apart_by_themselves() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_no_name_is_refused_with_the_reason() {
     let long = "a".repeat(64);
     let cases = [
