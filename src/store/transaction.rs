@@ -21,6 +21,9 @@ use crate::pki::serial::{SerialError, SerialNumber};
 use crate::sys::files::{self, FileError};
 use crate::sys::lock::{self, Lock, LockError};
 
+#[cfg(test)]
+mod tests;
+
 /// Why a transaction failed.
 #[derive(Debug, Error)]
 pub enum TransactionError {
@@ -130,7 +133,7 @@ impl<'a> Transaction<'a> {
         let unfinished = transaction.journal.unfinished()?;
         if !unfinished.is_empty() {
             transaction
-                .publish(&unfinished)
+                .recover(&unfinished)
                 .map_err(TransactionError::Recovery)?;
         }
         discard_pending(&store.hosts)?;
@@ -294,6 +297,18 @@ impl<'a> Transaction<'a> {
         Ok(self.journal.published()?)
     }
 
+    // As publish. A key was durable before the record was, so where it is gone somebody has
+    // removed the host since, and there is nothing left to switch.
+    fn recover(&mut self, steps: &[Step]) -> Result<(), PublishError> {
+        for step in steps {
+            match self.carry_out(step) {
+                Err(PublishError::KeyGone { .. }) => {}
+                other => other?,
+            }
+        }
+        Ok(self.journal.published()?)
+    }
+
     fn carry_out(&self, step: &Step) -> Result<(), PublishError> {
         let database = &self.store.settings.database;
         let root = &self.store.settings.root;
@@ -420,15 +435,15 @@ fn append_row(database: &Path, at: u64, serial: &str, line: &str) -> Result<(), 
         Some(_) => file.read_at(&mut there, at).map_err(fail)?,
         None => 0,
     };
-    let torn = length >= at && read < line.len() && line.as_bytes().starts_with(&there[..read]);
-    if torn {
+    if there == line.as_bytes() {
+        return Ok(());
+    }
+    let is_last = length == at + read as u64;
+    if is_last && is_torn(&there[..read], line) {
         return file
             .set_len(at)
             .and_then(|()| file.write_all_at(line.as_bytes(), at))
             .map_err(fail);
-    }
-    if there == line.as_bytes() {
-        return Ok(());
     }
     let mut found = false;
     index::scan(database, |_, row| {
@@ -456,9 +471,10 @@ fn store_certificate(path: &Path, text: &str) -> Result<(), PublishError> {
     }
 }
 
-// What a power loss leaves of an unsynced file: a piece of it, or zeros where it should be.
+// What a power loss leaves of unsynced bytes: the first of them, and zeros for the others.
 fn is_torn(there: &[u8], text: &str) -> bool {
-    text.as_bytes().starts_with(there) || there.iter().all(|byte| *byte == 0)
+    let zeros = there.iter().rev().take_while(|byte| **byte == 0).count();
+    text.as_bytes().starts_with(&there[..there.len() - zeros])
 }
 
 fn switch_host(
