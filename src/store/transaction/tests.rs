@@ -39,7 +39,8 @@ distinguished_name = dn
 [dn]
 ";
 const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
-const NO_WAIT: Duration = Duration::ZERO;
+// A child that another test forks holds our lock until it becomes openssl.
+const WAIT: Duration = Duration::from_secs(10);
 
 struct Dir {
     openssl: Openssl,
@@ -136,7 +137,7 @@ fn issue(
     name: &str,
     not_after: OffsetDateTime,
 ) -> Result<Certificate, TransactionError> {
-    let mut transaction = store.begin(NO_WAIT)?;
+    let mut transaction = store.begin(WAIT)?;
     let serial = transaction.take_serial()?;
     transaction.settle()?;
     let certificate = certificate_until(store, &serial, &key(), name, not_after);
@@ -151,7 +152,7 @@ fn issue(
 
 /// Takes a serial, stages a host's key and writes the commit's record, and then dies.
 fn commit_and_die(store: &Store) -> (Certificate, Vec<Step>) {
-    let mut transaction = store.begin(NO_WAIT).unwrap();
+    let mut transaction = store.begin(WAIT).unwrap();
     let serial = transaction.take_serial().unwrap();
     let key = key();
     let host = transaction
@@ -201,7 +202,7 @@ fn assert_published(dir: &Dir, certificate: &Certificate) {
 fn a_commit_puts_everything_in_its_place_and_openssl_goes_on_from_there() {
     let dir = Dir::new("no");
     let store = dir.store();
-    let mut transaction = store.begin(NO_WAIT).unwrap();
+    let mut transaction = store.begin(WAIT).unwrap();
     let serial = transaction.take_serial().unwrap();
     assert_eq!(serial.to_string(), "0A");
     assert_eq!(dir.text("serial"), "0B\n");
@@ -267,17 +268,17 @@ fn numbers_that_newcerts_has_are_skipped_and_never_given_twice() {
     dir.openssl.write("newcerts/0A.pem", "");
     dir.openssl.write("newcerts/0B.pem", "");
     let store = dir.store();
-    let mut transaction = store.begin(NO_WAIT).unwrap();
+    let mut transaction = store.begin(WAIT).unwrap();
     assert_eq!(transaction.take_serial().unwrap().to_string(), "0C");
     assert_eq!(transaction.take_serial().unwrap().to_string(), "0D");
     drop(transaction);
     assert_eq!(dir.text("serial"), "0E\n");
     let own = store.certificate.serial.to_string();
     dir.openssl.write("serial", format!("{own}\n"));
-    let taken = store.begin(NO_WAIT).unwrap().take_serial().unwrap();
+    let taken = store.begin(WAIT).unwrap().take_serial().unwrap();
     assert_eq!(taken, store.certificate.serial.next().unwrap());
     dir.openssl.write("serial", "xyz\n");
-    let error = store.begin(NO_WAIT).unwrap().take_serial().unwrap_err();
+    let error = store.begin(WAIT).unwrap().take_serial().unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -293,9 +294,9 @@ fn a_commit_that_nothing_was_done_of_is_finished_by_the_next_writer() {
     let store = dir.store();
     let (certificate, _) = commit_and_die(&store);
     assert_eq!(dir.text("index.txt"), "");
-    drop(store.begin(NO_WAIT).unwrap());
+    drop(store.begin(WAIT).unwrap());
     assert_published(&dir, &certificate);
-    drop(store.begin(NO_WAIT).unwrap());
+    drop(store.begin(WAIT).unwrap());
     assert_published(&dir, &certificate);
     dir.openssl_signs("/CN=theirs", "");
     assert_published(&dir, &certificate);
@@ -310,13 +311,13 @@ fn a_commit_is_finished_whatever_was_done_of_it_already() {
         let transaction = Transaction {
             journal: Journal::open(&dir.openssl.path("index.txt.journal"), 0o644).unwrap(),
             store: &store,
-            _lock: lock::acquire(&dir.openssl.path("index.txt.lock"), NO_WAIT).unwrap(),
+            _lock: lock::acquire(&dir.openssl.path("index.txt.lock"), WAIT).unwrap(),
         };
         for step in &steps[..done] {
             transaction.carry_out(step).unwrap();
         }
         drop(transaction);
-        drop(store.begin(NO_WAIT).unwrap());
+        drop(store.begin(WAIT).unwrap());
         assert_published(&dir, &certificate);
     }
 }
@@ -332,7 +333,7 @@ fn a_host_whose_folder_was_renamed_but_not_linked_is_finished() {
         dir.openssl.path("hosts").join(&folder),
     )
     .unwrap();
-    drop(store.begin(NO_WAIT).unwrap());
+    drop(store.begin(WAIT).unwrap());
     assert_published(&dir, &certificate);
 }
 
@@ -356,7 +357,7 @@ fn a_row_torn_anywhere_is_made_whole() {
                 let mut journal =
                     Journal::open(&dir.openssl.path("index.txt.journal"), 0o644).unwrap();
                 journal.commit(&steps).unwrap();
-                drop(store.begin(NO_WAIT).unwrap());
+                drop(store.begin(WAIT).unwrap());
                 assert_eq!(
                     dir.text("index.txt"),
                     format!("{before}{added}"),
@@ -376,13 +377,13 @@ fn a_certificate_torn_in_newcerts_is_made_whole_but_a_foreign_one_is_kept() {
     let pem = certificate.to_pem();
     for torn in [&b""[..], &pem.as_bytes()[..100], &[0; 64]] {
         dir.openssl.write("newcerts/0A.pem", torn);
-        drop(store.begin(NO_WAIT).unwrap());
+        drop(store.begin(WAIT).unwrap());
         assert_published(&dir, &certificate);
         let mut journal = Journal::open(&dir.openssl.path("index.txt.journal"), 0o644).unwrap();
         journal.commit(&steps).unwrap();
     }
     dir.openssl.write("newcerts/0A.pem", "another");
-    let error = store.begin(NO_WAIT).unwrap_err().to_string();
+    let error = store.begin(WAIT).unwrap_err().to_string();
     let path = dir.openssl.path("newcerts/0A.pem");
     assert_eq!(
         error,
@@ -400,13 +401,13 @@ fn a_register_that_openssl_rewrote_meanwhile_gets_the_row_once() {
     dir.openssl_signs("/CN=theirs", "");
     let store = dir.store();
     let (certificate, steps) = commit_and_die(&store);
-    drop(store.begin(NO_WAIT).unwrap());
+    drop(store.begin(WAIT).unwrap());
     dir.openssl
         .run("ca -config openssl.cnf -revoke newcerts/0A.pem");
     let before = dir.text("index.txt");
     let mut journal = Journal::open(&dir.openssl.path("index.txt.journal"), 0o644).unwrap();
     journal.commit(&steps).unwrap();
-    drop(store.begin(NO_WAIT).unwrap());
+    drop(store.begin(WAIT).unwrap());
     assert_eq!(dir.text("index.txt"), before);
     assert_published(&dir, &certificate);
 }
@@ -416,7 +417,7 @@ fn a_host_removed_since_keeps_nobody_from_writing() {
     let dir = Dir::new("no");
     let store = dir.store();
     let (_, steps) = commit_and_die(&store);
-    drop(store.begin(NO_WAIT).unwrap());
+    drop(store.begin(WAIT).unwrap());
     let mut journal = Journal::open(&dir.openssl.path("index.txt.journal"), 0o644).unwrap();
     journal.commit(&steps).unwrap();
     fs::remove_dir_all(dir.openssl.path("hosts")).unwrap();
@@ -462,7 +463,7 @@ fn unique_subject_permits_one_valid_certificate_and_marks_those_past_their_date(
 fn a_second_writer_waits_and_then_names_the_lock() {
     let dir = Dir::new("no");
     let store = dir.store();
-    let first = store.begin(NO_WAIT).unwrap();
+    let first = store.begin(WAIT).unwrap();
     let error = store.begin(Duration::from_millis(50)).unwrap_err();
     let path = dir.openssl.path("index.txt.lock");
     assert_eq!(
@@ -485,7 +486,7 @@ fn a_second_writer_waits_and_then_names_the_lock() {
 fn a_key_staged_without_a_commit_is_gone_with_the_next_writer() {
     let dir = Dir::new("no");
     let store = dir.store();
-    let transaction = store.begin(NO_WAIT).unwrap();
+    let transaction = store.begin(WAIT).unwrap();
     let staged = transaction
         .stage_key(
             "mail.example.org",
@@ -495,7 +496,7 @@ fn a_key_staged_without_a_commit_is_gone_with_the_next_writer() {
         .unwrap();
     drop(transaction);
     assert!(files::exists(&staged.folder));
-    drop(store.begin(NO_WAIT).unwrap());
+    drop(store.begin(WAIT).unwrap());
     assert!(!files::exists(&staged.folder));
 }
 
@@ -505,7 +506,7 @@ fn a_second_certificate_of_a_host_switches_its_link() {
     let store = dir.store();
     let (first, _) = commit_and_die(&store);
     let (second, _) = commit_and_die(&store);
-    drop(store.begin(NO_WAIT).unwrap());
+    drop(store.begin(WAIT).unwrap());
     assert_published(&dir, &second);
     assert_ne!(first.serial, second.serial);
     assert_eq!(store.hosts.list().unwrap(), ["mail.example.org"]);
@@ -522,7 +523,7 @@ fn a_name_that_another_host_has_is_refused() {
     let dir = Dir::new("no");
     let store = dir.store();
     commit_and_die(&store);
-    drop(store.begin(NO_WAIT).unwrap());
+    drop(store.begin(WAIT).unwrap());
     let hosts = &store.hosts;
     hosts
         .check_name("mail.example.org", "Mail.Example.org")
