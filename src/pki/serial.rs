@@ -144,6 +144,16 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_may_have_any_number_even_zero() {
+        let of = |octets: &[u8]| SerialNumber::from_certificate(octets).to_string();
+        assert_eq!(of(&[0]), "00");
+        assert_eq!(of(&[0, 0x80]), "80");
+        assert_eq!(of(&[0xFF; 25]), "FF".repeat(25));
+        let zero = SerialNumber::from_certificate(&[0]);
+        assert_eq!(zero.next().unwrap().to_string(), "01");
+    }
+
+    #[test]
     fn the_limits_are_one_and_twenty_octets_with_a_clear_top_bit() {
         let most = format!("7F{}", "FF".repeat(19));
         let serial: SerialNumber = most.parse().unwrap();

@@ -202,6 +202,32 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_found_between_comments_and_lines_that_are_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.txt");
+        assert_eq!(end(&path).unwrap(), (0, true));
+        let serial = "0B".parse().unwrap();
+        assert!(!has_serial(&path, &serial).unwrap());
+        let text = "# one\n\nV\t1\t\t0A\tunknown\t/CN=\u{fc}\r\nR\t1\t2\t0B\tunknown\t/CN=b";
+        std::fs::write(&path, text).unwrap();
+        let mut found = Vec::new();
+        scan(&path, |at, row| {
+            found.push((at, row.serial.to_owned(), row.subject.to_owned()));
+            true
+        })
+        .unwrap();
+        assert_eq!(
+            found,
+            [
+                (7, "0A".to_owned(), "/CN=\u{fc}".to_owned()),
+                (31, "0B".to_owned(), "/CN=b".to_owned()),
+            ]
+        );
+        assert!(has_serial(&path, &serial).unwrap());
+        assert_eq!(end(&path).unwrap(), (text.len() as u64, false));
+    }
+
+    #[test]
     fn a_line_of_five_fields_is_no_row() {
         assert_eq!(Row::parse("V\t491231235959Z\t\t01\tunknown"), None);
         assert_eq!(Row::parse("# V\t1\t\t01\tunknown\t/CN=a"), None);
