@@ -166,7 +166,7 @@ fn certificate(
     let now = session.context.now();
     let public = key.subject_public_key_info();
     let der = TbsCertificate {
-        serial: &random_serial::<20>(session)?,
+        serial: &session.random_serial::<20>()?,
         issuer: subject,
         not_before: now,
         not_after: now + Duration::days(args.days.into()),
@@ -185,20 +185,12 @@ fn first_serial(
 ) -> Result<SerialNumber> {
     let serial = match &args.serial {
         Some(serial) => serial.clone(),
-        None => random_serial::<8>(session)?,
+        None => session.random_serial::<8>()?,
     };
     if serial == certificate.serial {
         return Ok(serial.next()?);
     }
     Ok(serial)
-}
-
-// A full top byte with a clear first bit: positive, and of the same length for every CA.
-fn random_serial<const OCTETS: usize>(session: &Session<'_>) -> Result<SerialNumber> {
-    let mut octets = [0; OCTETS];
-    (session.context.random)(&mut octets)?;
-    octets[0] = octets[0] & 0x7F | 0x40;
-    Ok(SerialNumber::from_be_bytes(&octets)?)
 }
 
 fn settings(args: &Init, key: &PrivateKey) -> Result<String> {

@@ -350,7 +350,7 @@ pub fn carry_out(
     if settle(&session.reopen_store()?)? != *plan {
         bail!(Refusal::ChangedMeanwhile(store.settings.root.clone()));
     }
-    let serial = transaction.take_serial()?;
+    let serial = transaction.take_serial(&session.random_serial::<8>()?)?;
     let host = match (&plan.key, &plan.host) {
         (HostKeySource::Next(folder), Some(host)) => Some(HostKey {
             host: host.clone(),

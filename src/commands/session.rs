@@ -11,6 +11,7 @@ use crate::cli::{Global, STANDARD_CA};
 use crate::context::Context;
 use crate::pki::general_name::{self, GeneralNameError};
 use crate::pki::key::{KeyError, Passphrase, PrivateKey};
+use crate::pki::serial::SerialNumber;
 use crate::report;
 use crate::store::{Store, StoreError};
 use crate::sys::passphrase::Sources;
@@ -75,6 +76,15 @@ impl<'a> Session<'a> {
     pub fn reopen_store(&self) -> Result<Store, StoreError> {
         let environment = |name: &str| (self.context.environment)(name)?.into_string().ok();
         Store::open(&self.ca_dir(), self.global.config.as_deref(), &environment)
+    }
+
+    /// A random serial number: a full top octet with a clear first bit makes it positive, and of
+    /// the same length for every CA.
+    pub fn random_serial<const OCTETS: usize>(&self) -> Result<SerialNumber> {
+        let mut octets = [0; OCTETS];
+        (self.context.random)(&mut octets)?;
+        octets[0] = octets[0] & 0x7F | 0x40;
+        Ok(SerialNumber::from_be_bytes(&octets)?)
     }
 
     pub fn warn(&mut self, sentence: &str) {

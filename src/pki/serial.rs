@@ -59,14 +59,21 @@ impl SerialNumber {
     /// # Errors
     /// When this is 2^159 - 1.
     pub fn next(&self) -> Result<Self, SerialError> {
-        let mut octets = vec![0];
-        octets.extend(&self.0);
-        for octet in octets.iter_mut().rev() {
-            let (sum, carry) = octet.overflowing_add(1);
-            *octet = sum;
-            if !carry {
-                break;
-            }
+        self.plus(&Self(vec![1]))
+    }
+
+    /// The sum of two numbers.
+    ///
+    /// # Errors
+    /// When it is more than 2^159 - 1.
+    pub fn plus(&self, other: &Self) -> Result<Self, SerialError> {
+        let mut octets = [0; 21];
+        let mut carry = 0;
+        for (place, octet) in octets.iter_mut().rev().enumerate() {
+            let digit = |number: &Self| number.0.iter().rev().nth(place).map_or(0, |d| (*d).into());
+            let sum: u16 = digit(self) + digit(other) + carry;
+            *octet = sum.to_be_bytes()[1];
+            carry = sum >> 8;
         }
         Self::from_be_bytes(&octets)
     }
@@ -135,6 +142,20 @@ mod tests {
         let serial: SerialNumber = "FF".parse().unwrap();
         assert_eq!(serial.next().unwrap().to_string(), "0100");
         assert!(serial < serial.next().unwrap());
+    }
+
+    #[test]
+    fn sums_carry_through_all_octets() {
+        let sum = |one: &str, other: &str| {
+            let (one, other): (SerialNumber, SerialNumber) =
+                (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(one.plus(&other), other.plus(&one));
+            one.plus(&other).map(|sum| sum.to_string())
+        };
+        assert_eq!(sum("FFFFFF", "FF").unwrap(), "010000FE");
+        assert_eq!(sum("0102", "40FFFFFFFFFFFFFF").unwrap(), "4100000000000101");
+        let most = format!("7F{}", "FF".repeat(19));
+        assert!(sum(&most, &most).is_err());
     }
 
     #[test]

@@ -161,6 +161,19 @@ pub fn end(path: &Path) -> Result<(u64, bool), FileError> {
     Ok((length, last == *b"\n"))
 }
 
+/// The highest serial number in the register, `None` where it has no row.
+///
+/// # Errors
+/// When the register cannot be read.
+pub fn highest_serial(path: &Path) -> Result<Option<SerialNumber>, FileError> {
+    let mut highest = None;
+    scan(path, |_, row| {
+        highest = highest.take().max(row.serial.parse().ok());
+        true
+    })?;
+    Ok(highest)
+}
+
 /// Whether the register has a row of this serial number.
 ///
 /// # Errors

@@ -141,19 +141,24 @@ impl<'a> Transaction<'a> {
     }
 
     /// Takes the next serial number: the file `serial` is advanced past it, and past every number
-    /// that newcerts has already. A number taken and not used is skipped, never given twice.
+    /// that newcerts has already. A number taken and not used is skipped, never given twice. Where
+    /// there is no such file, `random` is the first, above every number in the register.
     ///
     /// # Errors
     /// When `serial` is unreadable, or holds no serial number.
-    pub fn take_serial(&mut self) -> Result<SerialNumber, TransactionError> {
+    pub fn take_serial(&mut self, random: &SerialNumber) -> Result<SerialNumber, TransactionError> {
         let path = &self.store.settings.serial;
         let bad = |source| TransactionError::Serial {
             path: path.clone(),
             source,
         };
-        let text = files::read(path)?;
-        let text = String::from_utf8_lossy(&text);
-        let mut serial: SerialNumber = text.trim().parse().map_err(bad)?;
+        let mut serial = match files::read_if_there(path)? {
+            Some(text) => String::from_utf8_lossy(&text).trim().parse().map_err(bad)?,
+            None => match index::highest_serial(&self.store.settings.database)? {
+                Some(highest) if highest >= *random => highest.plus(random).map_err(bad)?,
+                _ => random.clone(),
+            },
+        };
         while serial == self.store.certificate.serial
             || files::exists(&self.store.certificate_path(&serial))
         {
