@@ -4,4 +4,5 @@
 mod support;
 
 mod clock;
+mod main_job;
 mod sendmail;

@@ -1,17 +1,21 @@
 //! What the tests stand on: identities, private directories, programs that
 //! are run with a time limit, and a private Sendmail.
 
+mod ca;
 mod dir;
 mod run;
 mod sendmail;
 mod smtp;
 mod tests;
+mod tree;
 mod user;
 
+pub use ca::Ca;
 pub use dir::TestDir;
 pub use run::{Ran, openssl, require, run, run_with};
 pub use sendmail::{BASE_MC, Sendmail};
 pub use smtp::{Smtp, s_client_starttls};
+pub use tree::Tree;
 pub use user::{User, mailca, users};
 
 use std::time::Duration;
