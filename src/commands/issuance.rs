@@ -359,7 +359,7 @@ pub fn carry_out(
         (HostKeySource::Copy(pem), Some(host)) => Some(transaction.stage_key(host, &serial, pem)?),
         _ => None,
     };
-    transaction.settle()?;
+    let settled = transaction.settle()?;
     let der = TbsCertificate {
         serial: &serial,
         issuer: &store.certificate.subject,
@@ -383,6 +383,6 @@ pub fn carry_out(
         copy_to: copy_to.map(Path::to_owned),
         host,
     };
-    transaction.commit(&issued, session.context.now())?;
+    settled.commit(&issued, session.context.now())?;
     Ok(certificate)
 }

@@ -226,7 +226,7 @@ impl<'a> Transaction<'a> {
         }
         files::replace(&path, request.as_bytes(), 0o644)?;
         discard_pending(hosts)?;
-        self.settle()
+        self.settle().map(|_| ())
     }
 
     /// Waits until everything written so far is on the disk: the serial numbers taken, the keys
@@ -234,26 +234,10 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn settle(&self) -> Result<(), TransactionError> {
+    pub fn settle(self) -> Result<Settled<'a>, TransactionError> {
         let register = files::parent(&self.store.settings.database);
-        Ok(files::sync_filesystem(register)?)
-    }
-
-    /// Records an issued certificate and publishes it.
-    ///
-    /// # Errors
-    /// Before the commit, anything; after it, [`TransactionError::Pending`].
-    pub fn commit(
-        mut self,
-        issued: &Issued<'_>,
-        now: OffsetDateTime,
-    ) -> Result<(), TransactionError> {
-        let steps = self.steps(issued, now)?;
-        self.journal.commit(&steps)?;
-        self.publish(&steps).map_err(TransactionError::Pending)?;
-        // No reason to fail: the files are there, and an unmarked record is only looked at again.
-        let _ = discard_pending(&self.store.hosts);
-        Ok(())
+        files::sync_filesystem(register)?;
+        Ok(Settled(self))
     }
 
     fn steps(
@@ -278,10 +262,20 @@ impl<'a> Transaction<'a> {
             text: pem.clone(),
         });
         if let Some(HostKey { host, folder }) = &issued.host {
+            let new = folder_name(host, &certificate.serial);
+            let path = self.store.hosts.root().join(&new);
+            // A host can be called `mail.02`, as the folder of `mail` with the serial number 02.
+            if files::exists(&path) {
+                return Err(TransactionError::Host(HostError::NameTaken {
+                    path,
+                    other: "another host".into(),
+                    host: host.clone(),
+                }));
+            }
             steps.push(Step::SwitchHost {
                 host: host.clone(),
                 from: self.relative(folder),
-                folder: folder_name(host, &certificate.serial),
+                folder: new,
                 chain: format!("{pem}{}", self.store.certificate.to_pem()),
                 certificate: pem.clone(),
             });
@@ -345,6 +339,28 @@ impl<'a> Transaction<'a> {
         path.strip_prefix(&self.store.settings.root)
             .unwrap_or(path)
             .to_owned()
+    }
+}
+
+/// A transaction whose serial numbers and keys are on the disk: certificates may be signed.
+#[derive(Debug)]
+pub struct Settled<'a>(Transaction<'a>);
+
+impl Settled<'_> {
+    /// Records an issued certificate and publishes it.
+    ///
+    /// # Errors
+    /// Before the commit, anything; after it, [`TransactionError::Pending`].
+    pub fn commit(self, issued: &Issued<'_>, now: OffsetDateTime) -> Result<(), TransactionError> {
+        let Self(mut transaction) = self;
+        let steps = transaction.steps(issued, now)?;
+        transaction.journal.commit(&steps)?;
+        transaction
+            .publish(&steps)
+            .map_err(TransactionError::Pending)?;
+        // No reason to fail: the files are there, and the next transaction discards it again.
+        let _ = discard_pending(&transaction.store.hosts);
+        Ok(())
     }
 }
 

@@ -42,8 +42,7 @@ fn certificate_of(subject: &Name, key: &PrivateKey) -> Vec<u8> {
         not_after: datetime!(2027-01-01 00:00 UTC),
         subject,
         subject_public_key_info: key.subject_public_key_info(),
-        extensions: crate::pki::extensions::ca_extensions(key.subject_public_key_info(), &[])
-            .unwrap(),
+        extensions: crate::pki::extensions::of_ca(key.subject_public_key_info(), &[]).unwrap(),
     };
     tbs.sign(key, Digest::Sha256).unwrap()
 }

@@ -5,7 +5,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::pki::certificate::Certificate;
-use crate::pki::extensions::{ca_extensions, end_entity_extensions, subject_alt_name};
+use crate::pki::extensions::{of_ca, of_end_entity, subject_alt_name};
 use crate::pki::general_name::GeneralName;
 use crate::pki::key::{EncodedKey, KeyType};
 use crate::pki::name_constraints::Subtree;
@@ -31,7 +31,7 @@ impl Ca {
             not_after: datetime!(2060-01-01 00:00 UTC),
             subject: &subject,
             subject_public_key_info: key.subject_public_key_info(),
-            extensions: ca_extensions(key.subject_public_key_info(), &permitted).unwrap(),
+            extensions: of_ca(key.subject_public_key_info(), &permitted).unwrap(),
         };
         let der = tbs.sign(&key, key.digest_for(None)).unwrap();
         let certificate = Certificate::from_der(&der).unwrap();
@@ -62,7 +62,7 @@ impl Ca {
             not_after: leaf.not_after,
             subject: &leaf.subject,
             subject_public_key_info: leaf.public_key,
-            extensions: end_entity_extensions(
+            extensions: of_end_entity(
                 leaf.profile,
                 leaf.public_key,
                 &names,

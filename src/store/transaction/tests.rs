@@ -5,7 +5,7 @@ use time::macros::datetime;
 use time::{Duration as Span, OffsetDateTime};
 
 use super::*;
-use crate::pki::extensions::end_entity_extensions;
+use crate::pki::extensions::of_end_entity;
 use crate::pki::general_name::GeneralName;
 use crate::pki::key::{EncodedKey, KeyType, PrivateKey};
 use crate::pki::name::Name;
@@ -114,7 +114,7 @@ fn certificate_until(
         not_after,
         subject: &Name::common_name_only(name).unwrap(),
         subject_public_key_info: public_key,
-        extensions: end_entity_extensions(
+        extensions: of_end_entity(
             Profile::Relay,
             public_key,
             &names,
@@ -125,6 +125,10 @@ fn certificate_until(
         .unwrap(),
     };
     Certificate::from_der(&tbs.sign(&ca, ca.digest_for(None)).unwrap()).unwrap()
+}
+
+fn random() -> SerialNumber {
+    "7000000000000000".parse().unwrap()
 }
 
 fn key() -> PrivateKey {
@@ -138,22 +142,22 @@ fn issue(
     not_after: OffsetDateTime,
 ) -> Result<Certificate, TransactionError> {
     let mut transaction = store.begin(WAIT)?;
-    let serial = transaction.take_serial()?;
-    transaction.settle()?;
+    let serial = transaction.take_serial(&random())?;
+    let settled = transaction.settle()?;
     let certificate = certificate_until(store, &serial, &key(), name, not_after);
     let issued = Issued {
         certificate: &certificate,
         copy_to: None,
         host: None,
     };
-    transaction.commit(&issued, NOW)?;
+    settled.commit(&issued, NOW)?;
     Ok(certificate)
 }
 
 /// Takes a serial, stages a host's key and writes the commit's record, and then dies.
 fn commit_and_die(store: &Store) -> (Certificate, Vec<Step>) {
     let mut transaction = store.begin(WAIT).unwrap();
-    let serial = transaction.take_serial().unwrap();
+    let serial = transaction.take_serial(&random()).unwrap();
     let key = key();
     let host = transaction
         .stage_key("mail.example.org", &serial, &key.to_pem().unwrap())
@@ -203,21 +207,21 @@ fn a_commit_puts_everything_in_its_place_and_openssl_goes_on_from_there() {
     let dir = Dir::new("no");
     let store = dir.store();
     let mut transaction = store.begin(WAIT).unwrap();
-    let serial = transaction.take_serial().unwrap();
+    let serial = transaction.take_serial(&random()).unwrap();
     assert_eq!(serial.to_string(), "0A");
     assert_eq!(dir.text("serial"), "0B\n");
     let key = key();
     let host = transaction
         .stage_key("mail.example.org", &serial, &key.to_pem().unwrap())
         .unwrap();
-    transaction.settle().unwrap();
+    let settled = transaction.settle().unwrap();
     let certificate = certificate(&store, &serial, &key, "mail.example.org");
     let issued = Issued {
         certificate: &certificate,
         copy_to: Some(store.last_certificate_path()),
         host: Some(host),
     };
-    transaction.commit(&issued, NOW).unwrap();
+    settled.commit(&issued, NOW).unwrap();
     assert_published(&dir, &certificate);
     dir.openssl.run("verify -CAfile cacert.pem newcerts/0A.pem");
 
@@ -269,16 +273,26 @@ fn numbers_that_newcerts_has_are_skipped_and_never_given_twice() {
     dir.openssl.write("newcerts/0B.pem", "");
     let store = dir.store();
     let mut transaction = store.begin(WAIT).unwrap();
-    assert_eq!(transaction.take_serial().unwrap().to_string(), "0C");
-    assert_eq!(transaction.take_serial().unwrap().to_string(), "0D");
+    assert_eq!(
+        transaction.take_serial(&random()).unwrap().to_string(),
+        "0C"
+    );
+    assert_eq!(
+        transaction.take_serial(&random()).unwrap().to_string(),
+        "0D"
+    );
     drop(transaction);
     assert_eq!(dir.text("serial"), "0E\n");
     let own = store.certificate.serial.to_string();
     dir.openssl.write("serial", format!("{own}\n"));
-    let taken = store.begin(WAIT).unwrap().take_serial().unwrap();
+    let taken = store.begin(WAIT).unwrap().take_serial(&random()).unwrap();
     assert_eq!(taken, store.certificate.serial.next().unwrap());
     dir.openssl.write("serial", "xyz\n");
-    let error = store.begin(WAIT).unwrap().take_serial().unwrap_err();
+    let error = store
+        .begin(WAIT)
+        .unwrap()
+        .take_serial(&random())
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
