@@ -7,9 +7,8 @@ use const_oid::db::{DB, rfc5912, rfc8410};
 use der::Decode;
 use der::asn1::{AnyRef, UintRef};
 use pkcs1::RsaPublicKeyRef;
+use thiserror::Error;
 use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
-
-use super::key::KeyError;
 
 #[cfg(test)]
 mod tests;
@@ -68,22 +67,24 @@ pub enum PublicKeyKind {
     Other(ObjectIdentifier),
 }
 
+/// The bytes are not a SubjectPublicKeyInfo (RFC 5280 4.1.2.7).
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("the public key cannot be read")]
+pub struct NotAPublicKey;
+
 impl PublicKeyKind {
     /// Reads a SubjectPublicKeyInfo (RFC 5280 4.1).
     ///
     /// # Errors
-    /// [`KeyError::Malformed`] when it is none, or when an RSA key in it is not one.
-    pub fn of(spki_der: &[u8]) -> Result<Self, KeyError> {
-        let malformed = || KeyError::Malformed {
-            what: "it is not a SubjectPublicKeyInfo",
-        };
-        let info = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(|_| malformed())?;
+    /// When it is none, or when an RSA key in it is not one.
+    pub fn of(spki_der: &[u8]) -> Result<Self, NotAPublicKey> {
+        let info = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(|_| NotAPublicKey)?;
         let kind = Self::without_size(&info.algorithm);
         if !matches!(kind, Self::Rsa { .. } | Self::RsaPss { .. }) {
             return Ok(kind);
         }
-        let key = info.subject_public_key.as_bytes().ok_or_else(malformed)?;
-        let key = RsaPublicKeyRef::from_der(key).map_err(|_| malformed())?;
+        let key = info.subject_public_key.as_bytes().ok_or(NotAPublicKey)?;
+        let key = RsaPublicKeyRef::from_der(key).map_err(|_| NotAPublicKey)?;
         let (bits, exponent) = rsa_size(key.modulus, key.public_exponent);
         Ok(match kind {
             Self::RsaPss { .. } => Self::RsaPss { bits },
