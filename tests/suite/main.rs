@@ -5,4 +5,6 @@ mod support;
 
 mod clock;
 mod main_job;
+mod openssl_ca;
+mod openssl_verify;
 mod sendmail;

@@ -1,0 +1,443 @@
+//! `openssl ca` and mailca in one directory, side by side.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::support::{Ca, User, require, run};
+
+/// Signs with `openssl ca` the request at `request` in the CA directory's
+/// parent, and returns what it says.
+#[track_caller]
+fn openssl_signs(ca: &Ca, request: &str, options: &[&str]) -> String {
+    let sign = ["-in", request, "-out", "../openssl.pem"];
+    ca.openssl_ca(&[&sign[..], options].concat())
+        .exits(0)
+        .stderr
+}
+
+/// Every row has its certificate, every certificate its row, no serial number
+/// stands twice, and OpenSSL can read the register.
+#[track_caller]
+fn assert_sound(ca: &Ca) {
+    let serials = ca.serials();
+    let unique: BTreeSet<_> = serials.iter().cloned().collect();
+    assert_eq!(unique.len(), serials.len(), "{serials:?}");
+    let files: BTreeSet<_> = fs::read_dir(ca.file("newcerts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .map(|name| name.strip_suffix(".pem").unwrap().to_owned())
+        .collect();
+    assert_eq!(unique, files);
+    for serial in serials {
+        let file = ca.file(&format!("newcerts/{serial}.pem"));
+        let said = ca.x509(&file, &["-serial"]);
+        assert_eq!(said.trim(), format!("serial={serial}"));
+        ca.verify(&file, &[]).exits(0);
+    }
+    ca.openssl_ca(&["-updatedb"]);
+}
+
+fn take_turns(ca: &Ca, openssl: &[&str], mailca: &[&str]) {
+    for round in 0..3 {
+        let host = format!("mailca{round}.example.test");
+        ca.ok(&[&["issue", &host, "--yes"], mailca].concat());
+        let host = format!("openssl{round}.example.test");
+        let request = ca.openssl_request(&host, &["-subj", &format!("/CN={host}")]);
+        openssl_signs(ca, &request, openssl);
+        let host = format!("signed{round}.example.test");
+        let request = ca.request(&host, &[]);
+        ca.ok(&[&["sign", &request, "--yes"], mailca].concat());
+    }
+    assert_eq!(ca.rows().len(), 9);
+    assert_sound(ca);
+    let serials = ca.serials();
+    let mut sorted = serials.clone();
+    sorted.sort_by_key(|serial| (serial.len(), serial.clone()));
+    assert_eq!(serials, sorted);
+}
+
+#[test]
+fn both_take_turns_with_an_unencrypted_key() {
+    if require(&["openssl"]) {
+        take_turns(&Ca::new(), &[], &[]);
+    }
+}
+
+#[test]
+fn both_take_turns_with_an_encrypted_key() {
+    if require(&["openssl"]) {
+        let ca = Ca::encrypted();
+        let refused = ca.openssl_ca(&["-in", "none", "-passin", "pass:wrong"]);
+        assert!(!refused.status.success());
+        take_turns(
+            &ca,
+            &["-passin", "file:../pass"],
+            &["--passphrase-file=pass"],
+        );
+    }
+}
+
+#[test]
+fn both_take_turns_with_every_type_of_ca_key() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    for key_type in ["p384", "ed25519", "rsa2048"] {
+        take_turns(&Ca::of(User::me(), &["--key-type", key_type]), &[], &[]);
+    }
+}
+
+#[test]
+fn both_take_turns_after_a_carry_into_another_digit() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::of(User::me(), &["--serial", "fd"]);
+    assert_eq!(ca.read("serial"), "FD\n");
+    take_turns(&ca, &[], &[]);
+    assert_eq!(ca.serials()[..4], ["FD", "FE", "FF", "0100"]);
+    assert_eq!(ca.read("serial"), "0106\n");
+}
+
+/// Lets OpenSSL sign a request, and mailca the same in a copy of the directory,
+/// for the same time.
+fn both_sign(ca: &Ca, subject: &[&str]) {
+    let dir = &ca.dir;
+    let request = ca.openssl_request("both", subject);
+    run(dir
+        .command("sh")
+        .args(["-c", "rm -rf copy && cp -R CA copy"]))
+    .exits(0);
+    let dates = [
+        "-startdate",
+        "20260101000000Z",
+        "-enddate",
+        "20281231235959Z",
+    ];
+    openssl_signs(ca, &request, &dates);
+    let times = [
+        "--not-before=2026-01-01T00:00:00Z",
+        "--not-after=2028-12-31T23:59:59Z",
+    ];
+    let sign = [
+        "--ca",
+        "copy",
+        "sign",
+        &request,
+        "--yes",
+        "--san=mail.example.test",
+    ];
+    run(dir.mailca(&sign).args(times)).exits(0);
+    for file in ["index.txt", "serial", "index.txt.attr"] {
+        let (openssl, mailca) = (ca.read(file), dir.read(&format!("copy/{file}")));
+        assert_eq!(openssl, mailca, "{file} for {subject:?}");
+    }
+    let newest = ca.serials().pop().unwrap();
+    for property in [
+        "-serial",
+        "-subject",
+        "-issuer",
+        "-dates",
+        "-pubkey",
+        "-issuer_hash",
+    ] {
+        let of = |root: &str| {
+            let file = dir.file(&format!("{root}/newcerts/{newest}.pem"));
+            ca.x509(&file, &[property])
+        };
+        assert_eq!(of("CA"), of("copy"), "{subject:?}");
+    }
+    assert!(ca.exists(&format!("newcerts/{newest}.pem")));
+}
+
+#[test]
+fn both_write_the_same_row_for_the_same_certificate() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::of(User::me(), &["--serial", "0FFE"]);
+    for subject in [
+        &["-subj", "/CN=mail.example.test"][..],
+        &[
+            "-subj",
+            "/C=US/ST=CA/L=Berkeley/O=Example/OU=Mail/CN=mail/emailAddress=a@b.test",
+        ],
+        &["-subj", "/C=US/O=A \\/ B \\+ C/CN=slash and plus"],
+        &["-subj", "/O=Tab\there/CN=control"],
+        &["-subj", "/O=back\\\\slash/CN=\"quoted\""],
+        &["-utf8", "-subj", "/O=Müller & Söhne/CN=größe"],
+        &["-utf8", "-subj", "/O=日本/CN=kanji"],
+        &[
+            "-multivalue-rdn",
+            "-subj",
+            "/O=Example/OU=One+CN=two.example.test",
+        ],
+        &["-subj", "/OU=one/OU=two/CN=repeated"],
+    ] {
+        both_sign(&ca, subject);
+    }
+}
+
+#[test]
+fn both_write_the_same_row_where_the_subject_is_preserved() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::of(User::me(), &["--serial", "01"]);
+    ca.edit("openssl.cnf", "preserve   = no", "preserve   = yes");
+    for subject in [
+        &["-subj", "/CN=first/O=Example/C=US"][..],
+        &["-subj", "/DC=test/DC=example/title=Postmaster/CN=dc"],
+        &[
+            "-multivalue-rdn",
+            "-subj",
+            "/O=Example/OU=One+CN=two.example.test",
+        ],
+        &["-utf8", "-subj", "/2.5.4.65=ä/1.2.3.4=unknown/CN=oids"],
+    ] {
+        both_sign(&ca, subject);
+    }
+}
+
+#[test]
+fn preserve_where_openssl_does_not_look_is_no_setting_for_mailca_either() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::of(User::me(), &["--serial", "01"]);
+    ca.edit(
+        "openssl.cnf",
+        "[ CA_default ]",
+        "[ CA_default ]\npreserve = yes",
+    );
+    both_sign(&ca, &["-subj", "/CN=first/O=Example/C=US"]);
+    let said = ca.ok(&["issue", "a.example.test", "--yes"]).stderr;
+    assert!(said.contains("preserve = yes is not used"), "{said}");
+}
+
+#[test]
+fn both_write_the_same_row_under_unique_subject() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::of(User::me(), &["--serial", "01"]);
+    ca.write("index.txt.attr", "unique_subject = yes\n");
+    both_sign(&ca, &["-subj", "/CN=mail.example.test"]);
+}
+
+#[test]
+fn days_changed_in_openssl_cnf_count_for_both() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    ca.edit(
+        "openssl.cnf",
+        "default_days     = 365",
+        "default_days     = 77",
+    );
+    let request = ca.openssl_request("mail", &["-subj", "/CN=mail.example.test"]);
+    openssl_signs(&ca, &request, &[]);
+    ca.ok(&["sign", &request, "--out", "mailca.pem", "--yes"]);
+    for file in ["openssl.pem", "mailca.pem"] {
+        let soon = |days: i64| {
+            let seconds = (days * 86400).to_string();
+            let mut command = ca.dir.command("openssl");
+            run(command.args(["x509", "-noout", "-in", file, "-checkend", &seconds])).code()
+        };
+        assert_eq!((soon(76), soon(78)), (0, 1), "{file}");
+    }
+}
+
+#[test]
+fn paths_changed_in_openssl_cnf_count_for_both() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    for (from, to) in [
+        ("$dir/index.txt", "$dir/db/register"),
+        ("$dir/serial", "$dir/db/next"),
+        ("$dir/newcerts", "$dir/issued"),
+        ("$dir/cacert.pem", "$dir/certs/authority.pem"),
+        ("$dir/private/cakey.pem", "${dir}/private/authority.key"),
+    ] {
+        ca.edit("openssl.cnf", from, to);
+    }
+    let script = "mkdir db issued && mv index.txt db/register && mv serial db/next &&
+        mv index.txt.attr db/register.attr && mv cacert.pem certs/authority.pem &&
+        mv private/cakey.pem private/authority.key && rm -rf newcerts";
+    run(ca
+        .dir
+        .command("sh")
+        .current_dir(ca.file("."))
+        .args(["-c", script]))
+    .exits(0);
+    ca.ok(&["issue", "a.example.test", "--yes"]);
+    let request = ca.openssl_request("b", &["-subj", "/CN=b.example.test"]);
+    openssl_signs(&ca, &request, &[]);
+    ca.ok(&["issue", "c.example.test", "--yes"]);
+    assert_eq!(ca.read("db/register").lines().count(), 3);
+    assert_eq!(fs::read_dir(ca.file("issued")).unwrap().count(), 3);
+    assert!(!ca.exists("index.txt") && !ca.exists("serial") && !ca.exists("newcerts"));
+    let lines = ca.ok(&["emit-mc", "a.example.test"]).stdout;
+    assert!(lines.contains(&ca.file("certs/authority.pem")), "{lines}");
+}
+
+#[test]
+fn a_policy_named_for_mailca_counts_for_mailca() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    ca.edit(
+        "openssl.cnf",
+        "# policy  = policy_match",
+        "policy = policy_match #",
+    );
+    let request = ca.openssl_request("mail", &["-subj", "/CN=mail.example.test"]);
+    let said = ca.refuses(&["sign", &request, "--yes"]);
+    assert!(said.contains("policy_match"), "{said}");
+    openssl_signs(&ca, &request, &[]);
+    // The subject that nobody wrote is completed.
+    ca.ok(&["issue", "mail.example.test", "--yes"]);
+    let subject = ca.rows().pop().unwrap();
+    assert!(
+        subject.ends_with("\t/C=US/ST=CA/O=Example/CN=mail.example.test"),
+        "{subject}"
+    );
+}
+
+#[test]
+fn a_policy_that_openssl_cnf_names_is_said_where_it_is_stricter() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    ca.edit("openssl.cnf", "= policy_anything", "= policy_match");
+    let request = ca.openssl_request("mail", &["-subj", "/CN=mail.example.test"]);
+    let refused = ca.openssl_ca(&["-in", &request]);
+    assert!(!refused.status.success(), "{refused}");
+    assert!(ca.rows().is_empty());
+    let ran = ca.ok(&["sign", &request, "--yes"]);
+    assert!(ran.stderr.contains("stricter policy_match"), "{ran}");
+}
+
+#[test]
+fn unique_subject_counts_for_both() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    ca.write("index.txt.attr", "unique_subject = yes\n");
+    let request = ca.openssl_request("a", &["-subj", "/CN=a.example.test"]);
+    openssl_signs(&ca, &request, &[]);
+    let said = ca.refuses(&["sign", &request, "--yes"]);
+    assert!(said.contains("unique_subject"), "{said}");
+    let said = ca.refuses(&["issue", "a.example.test", "--yes"]);
+    assert!(said.contains("unique_subject"), "{said}");
+    ca.ok(&["issue", "b.example.test", "--yes"]);
+    let request = ca.openssl_request("b", &["-subj", "/CN=b.example.test"]);
+    let refused = ca.openssl_ca(&["-in", &request]);
+    assert!(!refused.status.success(), "{refused}");
+    assert_eq!(ca.rows().len(), 2);
+
+    ca.write("index.txt.attr", "unique_subject = no\n");
+    ca.ok(&["sign", &request, "--yes"]);
+    openssl_signs(&ca, &request, &[]);
+    assert_eq!(ca.rows().len(), 4);
+    assert_sound(&ca);
+}
+
+#[test]
+fn a_row_past_its_date_no_longer_counts_under_unique_subject() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    ca.write("index.txt.attr", "unique_subject = yes\n");
+    let request = ca.openssl_request("a", &["-subj", "/CN=a.example.test"]);
+    let past = [
+        "-startdate",
+        "20200101000000Z",
+        "-enddate",
+        "20200201000000Z",
+    ];
+    openssl_signs(&ca, &request, &past);
+    ca.ok(&["sign", &request, "--yes"]);
+    let status: Vec<_> = ca.rows().iter().map(|row| row[..1].to_owned()).collect();
+    assert_eq!(status, ["E", "V"]);
+    let other = ca.openssl_request("c", &["-subj", "/CN=c.example.test"]);
+    openssl_signs(&ca, &other, &[]);
+}
+
+#[test]
+fn openssl_revokes_what_mailca_signed_and_mailca_goes_on() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    ca.ok(&["issue", "a.example.test", "--yes"]);
+    let cert = "hosts/a.example.test/cert.pem";
+    ca.openssl_ca(&["-revoke", cert, "-crl_reason", "superseded"])
+        .exits(0);
+    let said = ca.refuses(&["issue", "a.example.test", "--yes"]);
+    assert!(said.contains("was revoked"), "{said}");
+    ca.openssl_ca(&["-gencrl", "-out", "crl/crl.pem"]).exits(0);
+    let key = ca.read("hosts/a.example.test/key.pem");
+    ca.ok(&["issue", "a.example.test", "--replace", "--yes"]);
+    assert_ne!(key, ca.read("hosts/a.example.test/key.pem"));
+    assert!(ca.rows()[0].starts_with("R\t"));
+    assert_sound(&ca);
+}
+
+#[test]
+fn a_last_row_without_an_end_is_not_lost() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    ca.ok(&["issue", "a.example.test", "--yes"]);
+    let cut = ca.read("index.txt");
+    ca.write("index.txt", cut.trim_end());
+    ca.ok(&["issue", "b.example.test", "--yes"]);
+    let request = ca.openssl_request("c", &["-subj", "/CN=c.example.test"]);
+    openssl_signs(&ca, &request, &[]);
+    assert_eq!(ca.rows().len(), 3);
+    assert_sound(&ca);
+}
+
+#[test]
+fn a_serial_file_that_fell_back_repeats_no_number() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::of(User::me(), &["--serial", "10"]);
+    ca.ok(&["issue", "a.example.test", "--yes"]);
+    ca.ok(&["issue", "b.example.test", "--yes"]);
+    ca.write("serial", "10\n");
+    ca.ok(&["issue", "c.example.test", "--yes"]);
+    assert_eq!(ca.serials(), ["10", "11", "12"]);
+    assert_sound(&ca);
+}
+
+#[test]
+fn openssl_issues_the_same_purposes_and_constraints() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let url = "http://ca.example.test/crl.der?a=$b#c";
+    let ca = Ca::of(User::me(), &["--crl-url", url]);
+    let request = ca.openssl_request("mail", &["-subj", "/CN=mail.example.test"]);
+    openssl_signs(&ca, &request, &[]);
+    ca.ok(&["sign", &request, "--out", "mailca.pem", "--yes"]);
+    let extensions = "basicConstraints,keyUsage,extendedKeyUsage,subjectKeyIdentifier,\
+                      authorityKeyIdentifier,crlDistributionPoints";
+    let of = |file: &str| ca.x509(file, &["-ext", extensions]);
+    let mut openssl: Vec<_> = of("openssl.pem").lines().map(str::to_owned).collect();
+    let mut mailca: Vec<_> = of("mailca.pem").lines().map(str::to_owned).collect();
+    assert!(mailca.iter().any(|line| line.contains(url)), "{mailca:#?}");
+    openssl.sort();
+    mailca.sort();
+    assert_eq!(openssl, mailca);
+}
