@@ -214,9 +214,8 @@ impl Settings {
                 .filter(|days| *days > 0)
                 .ok_or_else(|| self.bad(&self.section, "default_days", "a number of days"))?;
         }
-        self.preserve = self
-            .get("preserve")
-            .is_some_and(|value| value.starts_with(['y', 'Y']));
+        // `openssl ca` reads this one from [ ca ] alone, and counts a y as yes.
+        self.preserve = says_y(self.conf.get("ca", "preserve"));
         match self
             .get("default_md")
             .map(str::to_ascii_lowercase)
@@ -265,19 +264,25 @@ impl Settings {
             &|value| value != "no",
             "mailca leaves e-mail addresses in the subject",
         );
+        ignore(
+            "preserve",
+            &|value| self.section == "ca" || !says_y(Some(value)),
+            "openssl ca reads it in section [ ca ] only, and so does mailca",
+        );
         ignore("default_startdate", &|_| false, "give --not-before");
         ignore("default_enddate", &|_| false, "give --not-after or --days");
-        ignore(
-            "msie_hack",
-            &|value| !is_yes(value),
-            "mailca writes what RFC 5280 says",
-        );
         // The section that `init` writes says the same as the profiles do.
         ignore(
             "x509_extensions",
             &|value| value == "mailca_relay",
             "mailca's profiles (relay, server, client) decide the extensions",
         );
+        if says_y(self.conf.get("ca", "msie_hack")) {
+            let place = self.place("ca", "msie_hack");
+            ignored.push(format!(
+                "{place}: msie_hack is not used: mailca writes what RFC 5280 says"
+            ));
+        }
         for entry in self
             .conf
             .section(MAILCA)
@@ -381,6 +386,10 @@ impl Settings {
 // As OpenSSL's parse_yesno: the first letter decides, and what is neither is yes.
 fn is_yes(value: &str) -> bool {
     !matches!(value.chars().next(), Some('f' | 'F' | 'n' | 'N' | '0'))
+}
+
+fn says_y(value: Option<&str>) -> bool {
+    value.is_some_and(|value| value.starts_with(['y', 'Y']))
 }
 
 fn is_inside(path: &Path, root: &Path) -> bool {

@@ -193,7 +193,7 @@ fn other_file_names_are_found_as_the_file_has_them() {
         &section(
             "dir = .\ncertificate = $dir/ca.crt\nprivate_key = /secure/ca.key\n\
              database = db/register\nserial = ${dir}/db/next\ndefault_md = SHA384\n\
-             default_days = 90\npreserve = yes\nunique_subject = no\n\
+             default_days = 90\nunique_subject = no\n\
              [mailca]\nprofile = server\ncrl_url = http://a/crl\n",
         ),
     );
@@ -212,7 +212,6 @@ fn other_file_names_are_found_as_the_file_has_them() {
     );
     assert_eq!(settings.digest, Some(Digest::Sha384));
     assert_eq!(settings.default_days, 90);
-    assert!(settings.preserve);
     assert_eq!(settings.profile, Profile::Server);
     assert_eq!(settings.crl_url.as_deref(), Some("http://a/crl"));
     assert!(!settings.unique_subject().unwrap());
@@ -251,10 +250,18 @@ fn preserve_is_switched_on_by_a_y_only_as_in_openssl() {
     ] {
         let dir = Dir::new().with(
             "openssl.cnf",
-            &section(&format!("dir = .\npreserve = {value}\n")),
+            &section(&format!("dir = .\n[ ca ]\npreserve = {value}\n")),
         );
         assert_eq!(dir.read().preserve, wanted, "{value}");
     }
+}
+
+#[test]
+fn preserve_beside_the_paths_is_said_to_count_for_neither_tool() {
+    let dir = Dir::new().with("openssl.cnf", &section("dir = .\npreserve = yes\n"));
+    let settings = dir.read();
+    assert!(!settings.preserve);
+    assert!(settings.warnings[0].contains("preserve = yes is not used"));
 }
 
 #[test]
