@@ -186,6 +186,7 @@ fn in_ca(
     if files::exists(&next) && !waits {
         bail!(RequestRefusal::KeyExists(next));
     }
+    store.check_request()?;
     let key = key(args)?;
     let request = request(subject, names, &key)?;
     let pem = if waits { None } else { Some(key.to_pem()?) };

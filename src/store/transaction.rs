@@ -205,13 +205,8 @@ impl<'a> Transaction<'a> {
         key: Option<&str>,
         request: &str,
     ) -> Result<(), TransactionError> {
+        self.store.check_request()?;
         let path = self.store.request_path();
-        if let Some(there) = files::read_if_there(&path)? {
-            let is_plain_request = EncodedKey::find(&there).is_ok_and(|found| found.is_none());
-            if !is_plain_request {
-                return Err(TransactionError::RequestHoldsKey(path));
-            }
-        }
         let hosts = &self.store.hosts;
         let folder = hosts.next(host);
         if let Some(key) = key {
@@ -379,6 +374,21 @@ impl Store {
             return Ok(());
         }
         self.past_rows_of(&subject.oneline(), now).map(|_| ())
+    }
+
+    /// Refuses to have newreq.pem overwritten where it holds a private key.
+    ///
+    /// # Errors
+    /// [`TransactionError::RequestHoldsKey`], or that it cannot be read.
+    pub fn check_request(&self) -> Result<(), TransactionError> {
+        let path = self.request_path();
+        let Some(there) = files::read_if_there(&path)? else {
+            return Ok(());
+        };
+        match EncodedKey::find(&there) {
+            Ok(None) => Ok(()),
+            _ => Err(TransactionError::RequestHoldsKey(path)),
+        }
     }
 
     // Under unique_subject = yes a second valid row of a subject makes `openssl ca` stop
