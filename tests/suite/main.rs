@@ -3,6 +3,7 @@
 
 mod support;
 
+mod book;
 mod clock;
 mod main_job;
 mod openssl_ca;

@@ -34,8 +34,7 @@ impl Ca {
 
     #[track_caller]
     fn made(user: User, passphrase: &str, options: &[&str]) -> Self {
-        let dir = TestDir::of(user);
-        dir.write("pass", "mailca tests\n");
+        let Self { dir } = Self::unmade(user);
         let subject = "--subject=/C=US/ST=CA/O=Example/CN=Example Mail CA";
         run(dir
             .mailca(&["init", "CA", subject, passphrase])
@@ -44,9 +43,10 @@ impl Ca {
         Self { dir }
     }
 
-    /// A directory in which nothing was made yet.
-    pub fn unmade() -> Self {
-        let dir = TestDir::new();
+    /// A directory with a passphrase in the file `pass`, but no `CA` yet.
+    pub fn unmade(user: User) -> Self {
+        let dir = TestDir::of(user);
+        dir.write("pass", "mailca tests\n");
         Self { dir }
     }
 
