@@ -8,4 +8,6 @@ mod clock;
 mod main_job;
 mod openssl_ca;
 mod openssl_verify;
+mod provisioning;
 mod sendmail;
+mod unattended;
