@@ -184,6 +184,9 @@ fn refusal(error: &Refusal) -> Option<String> {
         Refusal::OutlivesCa { .. } => {
             Some("leave out --days to get the longest that is possible".into())
         }
+        Refusal::NotPermitted { .. } => {
+            Some("leave the name out, or have it certified by a CA for that domain".into())
+        }
         Refusal::ChangedMeanwhile(_) => Some("run the command again".into()),
         Refusal::LongName { .. } | Refusal::EndsBeforeItBegins { .. } => None,
     }

@@ -47,6 +47,9 @@ pub enum Refusal {
     /// A commonName has at most 64 characters.
     #[error("the first name {name} has {length} characters, but 64 are the limit of a commonName")]
     LongName { name: String, length: usize },
+    /// Clients would refuse such a name from this CA.
+    #[error("the name constraints of {} do not permit {name}", .path.display())]
+    NotPermitted { name: String, path: PathBuf },
     /// Asked for a certificate that outlives its issuer.
     #[error("the certificate would be valid until {}, but the CA is only until {}", report::date(*.asked), report::date(*.ca))]
     OutlivesCa {
@@ -127,6 +130,7 @@ pub fn plan(
     let subject = subject(store, request, terms, &mut notes)?;
     let profile = terms.profile.unwrap_or(store.settings.profile);
     let names = names(request, terms, profile, &mut notes)?;
+    check_bounds(store, &subject, &names)?;
     let (not_before, not_after) = validity(store, terms, now, &mut notes)?;
     let title = certificate::title(&subject, &names);
     if let Some(title) = title.as_ref().filter(|title| title.chars().count() > 64) {
@@ -230,6 +234,22 @@ fn names(
         return Err(Refusal::NoName(profile));
     }
     Ok(names)
+}
+
+// E-mail addresses of the subject are held against the constraints too (RFC 5280 4.2.1.10).
+fn check_bounds(store: &Store, subject: &Name, names: &[GeneralName]) -> Result<(), Refusal> {
+    let mailboxes = subject.email_addresses();
+    let mut all = names
+        .iter()
+        .cloned()
+        .chain(mailboxes.into_iter().map(GeneralName::Email));
+    match all.find(|name| !store.certificate.bounds.permit(name)) {
+        Some(name) => Err(Refusal::NotPermitted {
+            name: name.to_string(),
+            path: store.settings.certificate.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn validity(

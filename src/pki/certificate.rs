@@ -8,6 +8,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::general_name::GeneralName;
 use super::name::{Name, NameError};
+use super::name_constraints::Bounds;
 use super::pem_text;
 use super::serial::SerialNumber;
 
@@ -51,6 +52,8 @@ pub struct Certificate {
     pub is_ca: bool,
     /// keyUsage permits signing certificates, or is absent
     pub may_sign_certificates: bool,
+    /// NameConstraints: what it may certify
+    pub bounds: Bounds,
 }
 
 impl Certificate {
@@ -79,12 +82,16 @@ impl Certificate {
             purposes: Vec::new(),
             is_ca: false,
             may_sign_certificates: true,
+            bounds: Bounds::default(),
         };
         for extension in tbs.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::BasicConstraints(basic) => certificate.is_ca = basic.ca,
                 ParsedExtension::KeyUsage(usage) => {
                     certificate.may_sign_certificates = usage.key_cert_sign();
+                }
+                ParsedExtension::NameConstraints(constraints) => {
+                    certificate.bounds = Bounds::of(constraints);
                 }
                 ParsedExtension::SubjectKeyIdentifier(identifier) => {
                     certificate.subject_key_identifier = Some(identifier.0.to_vec());

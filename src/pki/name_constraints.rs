@@ -8,8 +8,9 @@ use der::asn1::{Ia5String, OctetString};
 use x509_cert::ext::pkix::NameConstraints;
 use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
 use x509_cert::ext::pkix::name::GeneralName as Encodable;
+use x509_parser::extensions::{GeneralName as Parsed, GeneralSubtree as ParsedSubtree};
 
-use super::general_name;
+use super::general_name::{self, GeneralName};
 
 /// A part of the name space that a CA is confined to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,12 +104,108 @@ pub fn name_constraints(permitted: &[Subtree]) -> der::Result<NameConstraints> {
     })
 }
 
-// Address and mask, the address without the bits outside the mask.
-fn network(address: IpAddr, length: u8) -> Vec<u8> {
-    let octets = match address {
+/// What a CA certificate permits and excludes, of the kinds of names that mailca certifies.
+#[derive(Clone, Debug, Default)]
+pub struct Bounds {
+    permitted: Vec<Base>,
+    excluded: Vec<Base>,
+}
+
+#[derive(Clone, Debug)]
+enum Base {
+    Dns(String),
+    Email(String),
+    /// address and mask
+    Ip(Vec<u8>),
+}
+
+impl Bounds {
+    pub(super) fn of(parsed: &x509_parser::extensions::NameConstraints<'_>) -> Self {
+        let bases = |subtrees: &Option<Vec<ParsedSubtree<'_>>>| {
+            let all = subtrees.iter().flatten();
+            all.filter_map(Base::of).collect()
+        };
+        Self {
+            permitted: bases(&parsed.permitted_subtrees),
+            excluded: bases(&parsed.excluded_subtrees),
+        }
+    }
+
+    /// Whether the CA may certify `name`: a kind of name with no permitted subtree is free.
+    #[must_use]
+    pub fn permit(&self, name: &GeneralName) -> bool {
+        let mut permitted = self
+            .permitted
+            .iter()
+            .filter_map(|base| base.holds(name))
+            .peekable();
+        let is_free = permitted.peek().is_none();
+        let mut excluded = self.excluded.iter().filter_map(|base| base.holds(name));
+        (is_free || permitted.any(|holds| holds)) && !excluded.any(|holds| holds)
+    }
+}
+
+impl Base {
+    fn of(subtree: &ParsedSubtree<'_>) -> Option<Self> {
+        match &subtree.base {
+            Parsed::DNSName(domain) => Some(Self::Dns(domain.to_ascii_lowercase())),
+            Parsed::RFC822Name(domain) => Some(Self::Email((*domain).to_owned())),
+            Parsed::IPAddress(octets) => Some(Self::Ip(octets.to_vec())),
+            _ => None,
+        }
+    }
+
+    // None where the name is of another kind.
+    fn holds(&self, name: &GeneralName) -> Option<bool> {
+        match (self, name) {
+            (Self::Dns(base), GeneralName::Dns(host)) => {
+                let host = host.to_ascii_lowercase();
+                let rest = host.strip_suffix(base.as_str());
+                Some(rest.is_some_and(|rest| {
+                    rest.is_empty()
+                        || base.is_empty()
+                        || base.starts_with('.')
+                        || rest.ends_with('.')
+                }))
+            }
+            (Self::Email(base), GeneralName::Email(mailbox)) => {
+                let domain = mailbox.rsplit_once('@').map_or("", |(_, domain)| domain);
+                let (domain, wanted) = (domain.to_ascii_lowercase(), base.to_ascii_lowercase());
+                Some(match base.rsplit_once('@') {
+                    Some((local, base)) => {
+                        mailbox.rsplit_once('@').map(|(local, _)| local) == Some(local)
+                            && base.eq_ignore_ascii_case(&domain)
+                    }
+                    None if base.starts_with('.') => domain.ends_with(&wanted),
+                    None => base.is_empty() || domain == wanted,
+                })
+            }
+            (Self::Ip(base), GeneralName::Ip(address)) => {
+                let octets = octets(*address);
+                let (network, mask) = base.split_at(base.len() / 2);
+                let matches = network.iter().zip(mask).zip(&octets);
+                Some(
+                    network.len() == octets.len()
+                        && matches
+                            .into_iter()
+                            .all(|((network, mask), octet)| (octet ^ network) & mask == 0),
+                )
+            }
+            _ => None,
+        }
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
-    };
+    }
+}
+
+// Address and mask, the address without the bits outside the mask.
+fn network(address: IpAddr, length: u8) -> Vec<u8> {
+    let octets = octets(address);
     let mask: Vec<u8> = (0..octets.len())
         .map(|at| {
             let bits = usize::from(length).saturating_sub(at * 8).min(8);
