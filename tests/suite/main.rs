@@ -5,6 +5,7 @@ mod support;
 
 mod book;
 mod clock;
+mod init;
 mod main_job;
 mod openssl_ca;
 mod openssl_verify;
