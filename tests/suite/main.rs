@@ -6,6 +6,7 @@ mod support;
 mod book;
 mod clock;
 mod init;
+mod docs;
 mod main_job;
 mod openssl_ca;
 mod openssl_verify;

@@ -1,0 +1,482 @@
+//! README.md and docs/ say what is so: the commands of their console blocks are run on a terminal,
+//! and what they print is compared. With UPDATE_DOCS=1 the pages get what was printed instead.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::support::{BASE_MC, Sendmail, TestDir, User, require, run};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const PASSPHRASE: &str = "docs";
+
+#[test]
+fn the_readme_leads_to_starttls() {
+    if !tools() {
+        return;
+    }
+    let mut page = Page::read("README.md");
+    let mut host = MailHost::new();
+    host.check(&mut page, "From nothing to STARTTLS", 0);
+    let _sendmail = host.start_sendmail();
+    host.check(&mut page, "From nothing to STARTTLS", 1);
+    host.check(&mut page, "From nothing to STARTTLS", 2);
+    page.finish();
+}
+
+#[test]
+fn the_readme_is_right_about_a_ca_made_by_openssl() {
+    if !tools() {
+        return;
+    }
+    let mut page = Page::read("README.md");
+    let mut host = MailHost::new();
+    host.make_openssl_ca();
+    host.check(&mut page, "You already have a CA", 0);
+    let sendmail = host.start_sendmail();
+    assert!(sendmail.offers_starttls(), "{}", sendmail.log());
+    page.finish();
+}
+
+#[test]
+fn the_commands_beside_listing_6_2_do_its_job() {
+    if !tools() {
+        return;
+    }
+    let mut page = Page::read("docs/listing-6.2.md");
+    let mut host = MailHost::new();
+    host.check(&mut page, "In one piece", 0);
+    host.check(&mut page, "Listing 6.3", 0);
+    let sendmail = host.start_sendmail();
+    assert!(sendmail.offers_starttls(), "{}", sendmail.log());
+    page.finish();
+}
+
+#[test]
+fn every_json_document_is_as_documented() {
+    if !require(&["script"]) {
+        return;
+    }
+    let mut page = Page::read("docs/json.md");
+    let host = MailHost::new();
+    for section in page.sections() {
+        for block in 0..page.blocks(&section).len() {
+            host.check(&mut page, &section, block);
+        }
+        let documented = first_column(page.section(&section).1);
+        let printed: BTreeSet<_> = page
+            .blocks(&section)
+            .iter()
+            .flat_map(|(_, steps)| steps)
+            .flat_map(|step| fields(&step.output))
+            .collect();
+        assert_eq!(documented, printed, "the fields under {section:?}");
+    }
+    page.finish();
+}
+
+#[test]
+fn no_console_block_goes_unchecked() {
+    let checked = [
+        ("README.md", "From nothing to STARTTLS", 3),
+        ("README.md", "You already have a CA", 1),
+        ("docs/listing-6.2.md", "In one piece", 1),
+        ("docs/listing-6.2.md", "Listing 6.3", 1),
+    ];
+    for path in pages().iter().filter(|path| *path != "docs/json.md") {
+        let page = Page::read(path);
+        for section in page.sections() {
+            let there = page.blocks(&section).len();
+            let known = checked.iter().find(|(p, s, _)| (p, *s) == (&&**path, &section));
+            assert_eq!(there, known.map_or(0, |(.., n)| *n), "{path}: {section}");
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for path in pages() {
+        let page = Page::read(&path);
+        for target in page.text.split("](").skip(1) {
+            let target = target.split([')', '#']).next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let file = page.path.parent().unwrap().join(target);
+            assert!(file.exists(), "{path} links to {target}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_the_rust_that_is_needed() {
+    let cargo = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
+    let (_, rest) = cargo.split_once("rust-version = \"").unwrap();
+    let version = rest.split('"').next().unwrap();
+    let readme = Page::read("README.md").text;
+    assert!(readme.contains(&format!("Rust {version} or newer")));
+}
+
+#[test]
+fn the_architecture_names_every_room() {
+    let text = Page::read("docs/architecture.md").text;
+    for entry in fs::read_dir(Path::new(ROOT).join("src")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let name = name.trim_end_matches(".rs");
+        assert!(text.contains(name), "docs/architecture.md lacks {name}");
+    }
+}
+
+/// Everything but the building, which would take minutes: that a fresh clone builds is seen by
+/// whoever runs it there.
+#[test]
+fn the_first_command_ends_with_the_lines_however_often_it_is_run() {
+    if !require(&["cc"]) {
+        return;
+    }
+    let dir = TestDir::new();
+    dir.create_dir("bin");
+    let shim = dir.write("bin/cargo", CARGO);
+    fs::set_permissions(shim, Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let again = || {
+        run(dir
+            .command("sh")
+            .arg(format!("{ROOT}/tests/try"))
+            .env("PATH", format!("{}:{path}", dir.file("bin")))
+            .env("BUILT", env!("CARGO_BIN_EXE_mailca"))
+            // Settings of whoever tries it do not lead it elsewhere.
+            .env("MAILCA_DIR", dir.file("elsewhere"))
+            .env("MAILCA_PASSPHRASE", "unused"))
+        .exits(0)
+        .stdout
+    };
+    let first = again();
+    assert!(first.contains("$ mailca --ca mailca-demo/CA issue mail.example.com --yes\nsigned"));
+    let key = dir.read("mailca-demo/CA/hosts/mail.example.com/key.pem");
+    let second = again();
+    for output in [&first, &second] {
+        assert_eq!(output.matches("define(`conf").count(), 7, "{output}");
+        assert!(output.ends_with("dnl mailca: end\n"), "{output}");
+    }
+    assert!(second.contains("nothing changed"), "{second}");
+    assert_eq!(dir.read("mailca-demo/CA/hosts/mail.example.com/key.pem"), key);
+    assert!(!dir.path().join("elsewhere").exists());
+}
+
+const CARGO: &str = r#"#!/bin/sh
+case $1 in
+build) ;;
+run) while [ "$1" != -- ]; do shift; done; shift; exec "$BUILT" "$@" ;;
+*) exit 1 ;;
+esac
+"#;
+
+fn tools() -> bool {
+    require(&["sendmail", "m4", "cc", "openssl", "script", "bash"])
+}
+
+/// The pages, by their names from the top of the tree.
+fn pages() -> Vec<String> {
+    let mut names = vec!["README.md".to_owned()];
+    for entry in fs::read_dir(Path::new(ROOT).join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") {
+            names.push(format!("docs/{name}"));
+        }
+    }
+    names
+}
+
+/// A page in Markdown.
+struct Page {
+    path: PathBuf,
+    text: String,
+    changed: bool,
+}
+
+/// A command of a console block, and what it prints.
+#[derive(Debug)]
+struct Step {
+    command: String,
+    output: String,
+}
+
+impl Page {
+    fn read(name: &str) -> Self {
+        let path = Path::new(ROOT).join(name);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        Self {
+            path,
+            text,
+            changed: false,
+        }
+    }
+
+    /// The headings of the second level.
+    fn sections(&self) -> Vec<String> {
+        outside_fences(&self.text)
+            .filter_map(|(_, line)| line.strip_prefix("## "))
+            .map(|heading| heading.trim().to_owned())
+            .collect()
+    }
+
+    /// Where the section under a heading begins, and its text.
+    fn section(&self, heading: &str) -> (usize, &str) {
+        let mut headings = outside_fences(&self.text)
+            .filter(|(_, line)| line.starts_with("## "))
+            .skip_while(|(_, line)| line[3..].trim() != heading);
+        let (start, _) = headings
+            .next()
+            .unwrap_or_else(|| panic!("{} has no section {heading:?}", self.path.display()));
+        let end = headings.next().map_or(self.text.len(), |(at, _)| at);
+        (start, &self.text[start..end])
+    }
+
+    /// The console blocks under a heading: where each one's inside begins, and its commands.
+    fn blocks(&self, heading: &str) -> Vec<(usize, Vec<Step>)> {
+        let (start, text) = self.section(heading);
+        let fence = "\n```console\n";
+        text.match_indices(fence)
+            .map(|(at, _)| {
+                let inside = start + at + fence.len();
+                let (block, _) = self.text[inside..].split_once("```").expect("a closed block");
+                (inside, steps(block))
+            })
+            .collect()
+    }
+
+    /// Replaces the inside of a block.
+    fn replace(&mut self, inside: usize, block: &str) {
+        let length = self.text[inside..].find("```").expect("a closed block");
+        self.text.replace_range(inside..inside + length, block);
+        self.changed = true;
+    }
+
+    fn finish(self) {
+        if self.changed {
+            // Other tests may have changed other sections of the page meanwhile: once more, then.
+            fs::write(&self.path, &self.text).expect("write a page");
+        }
+    }
+}
+
+/// The lines outside of code blocks, and where they begin.
+fn outside_fences(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    let mut inside = false;
+    text.split_inclusive('\n').filter_map(move |line| {
+        let start = at;
+        at += line.len();
+        if line.starts_with("```") {
+            inside = !inside;
+            return None;
+        }
+        (!inside).then_some((start, line))
+    })
+}
+
+fn steps(block: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut continued = false;
+    for line in block.split_inclusive('\n') {
+        let last = steps.last_mut();
+        if let (true, Some(step)) = (continued, last) {
+            step.command.push_str(line);
+            continued = line.trim_end().ends_with('\\');
+        } else if let Some(command) = line.strip_prefix("$ ") {
+            continued = line.trim_end().ends_with('\\');
+            steps.push(Step {
+                command: command.to_owned(),
+                output: String::new(),
+            });
+        } else {
+            let step = steps.last_mut().expect("a block begins with a command");
+            step.output.push_str(line);
+        }
+    }
+    steps
+}
+
+/// A mail host: a private directory stands for its /etc/mail, and a private Sendmail for the one
+/// on its port 25.
+struct MailHost {
+    dir: TestDir,
+    port: Option<u16>,
+}
+
+impl MailHost {
+    fn new() -> Self {
+        let dir = TestDir::new();
+        dir.write("sendmail.mc", BASE_MC);
+        dir.create_dir("bin");
+        Self { dir, port: None }
+    }
+
+    /// A CA as `openssl ca` keeps it, with the machine's own openssl.cnf and one certificate.
+    fn make_openssl_ca(&self) {
+        let script = format!(
+            "set -e; mkdir CA; cd CA; mkdir certs crl newcerts private; touch index.txt
+            echo 01 >serial
+            sed 's,= ./demoCA,= .,' \"$(openssl version -d | cut -d'\"' -f2)/openssl.cnf\" >openssl.cnf
+            name=/C=US/ST=Maryland/O=Example
+            openssl req -new -x509 -days 3650 -config openssl.cnf -subj \"$name/CN=Example CA\" \
+                -keyout private/cakey.pem -out cacert.pem -passout pass:{PASSPHRASE}
+            openssl req -new -nodes -config openssl.cnf -subj \"$name/CN=mx1.example.com\" \
+                -keyout mx1.key -out mx1.csr
+            openssl ca -batch -config openssl.cnf -policy policy_anything \
+                -passin pass:{PASSPHRASE} -out mx1.pem -infiles mx1.csr"
+        );
+        run(self.dir.command("sh").args(["-c", &script])).exits(0);
+    }
+
+    /// Starts Sendmail with the sendmail.mc that the commands have made.
+    fn start_sendmail(&mut self) -> Sendmail {
+        let sendmail = Sendmail::start(User::me(), &self.dir.read("sendmail.mc"));
+        self.port = Some(sendmail.port);
+        let nc = self.dir.write("bin/nc", NC);
+        fs::set_permissions(nc, Permissions::from_mode(0o755)).expect("chmod");
+        sendmail
+    }
+
+    /// Runs the commands of a block and compares what they print.
+    #[track_caller]
+    fn check(&self, page: &mut Page, section: &str, block: usize) {
+        let (inside, steps) = page.blocks(section).remove(block);
+        let mut actual = String::new();
+        let mut same = true;
+        for Step { command, output } in &steps {
+            let printed = self.type_in(command.trim_end());
+            let fits = normal(&printed) == normal(output);
+            if !fits && std::env::var_os("UPDATE_DOCS").is_none() {
+                assert_eq!(normal(&printed), normal(output), "{section}: {command}");
+            }
+            same &= fits;
+            actual += &format!("$ {command}{printed}");
+        }
+        if !same {
+            page.replace(inside, &actual);
+        }
+    }
+
+    /// Types a command into a terminal, answers what it asks, and returns what the terminal shows.
+    fn type_in(&self, command: &str) -> String {
+        let real = self.dir.path().to_str().expect("UTF-8 path");
+        let mut command = command.replace("/etc/mail", real);
+        if let Some(port) = self.port {
+            command = command
+                .replace("localhost 25", &format!("127.0.0.1 {port}"))
+                .replace("localhost:25", &format!("127.0.0.1:{port}"));
+        }
+        let built = Path::new(env!("CARGO_BIN_EXE_mailca")).parent().unwrap();
+        let path = format!("{real}/bin:{}:/usr/sbin:/usr/bin:/sbin:/bin", built.display());
+        let mut terminal = self
+            .dir
+            .command("timeout")
+            .args(["--foreground", "120", "script", "-qec", &command, "/dev/null"])
+            .env_clear()
+            .envs([("PATH", &*path), ("SHELL", "/bin/sh"), ("HOME", real)])
+            .env("MAILCA_DIR", self.dir.path().join("CA"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("run script");
+        let mut keyboard = terminal.stdin.take().expect("piped");
+        let mut screen = terminal.stdout.take().expect("piped");
+        let mut shown = Vec::new();
+        let mut bytes = [0; 4096];
+        loop {
+            let length = screen.read(&mut bytes).expect("read the terminal");
+            if length == 0 {
+                break;
+            }
+            shown.extend(&bytes[..length]);
+            let line = shown.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+            if let Some(answer) = answer(&String::from_utf8_lossy(line)) {
+                writeln!(keyboard, "{answer}").expect("type an answer");
+            }
+        }
+        terminal.wait().expect("wait for script");
+        let text = String::from_utf8(shown).expect("UTF-8").replace('\r', "");
+        // Without root the directory is below /tmp, which a real /etc/mail is not.
+        text.lines()
+            .filter(|line| !line.starts_with("warning: the directory /tmp is writable"))
+            .map(|line| line.trim_end().replace(real, "/etc/mail") + "\n")
+            .collect::<String>()
+            .replace(" --ca /etc/mail/CA", "")
+    }
+}
+
+fn answer(line: &str) -> Option<&'static str> {
+    let asks_secret = line.starts_with("Passphrase") || line.starts_with("The same again");
+    if asks_secret && line.ends_with(": ") {
+        return Some(PASSPHRASE);
+    }
+    line.ends_with("[y/N] ").then_some("y")
+}
+
+/// nc, as far as it is needed.
+const NC: &str = r#"#!/bin/bash
+exec 3<>"/dev/tcp/$1/$2"
+cat <&3 &
+cat >&3
+wait
+"#;
+
+/// Without what differs each time: times, serial numbers, fingerprints, places in other people's
+/// files.
+fn normal(text: &str) -> String {
+    let mut out = String::new();
+    let part_of_word = |c: char| c.is_ascii_alphanumeric() || ":-".contains(c);
+    let mut rest = text.trim_end();
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| !part_of_word(c)).unwrap_or(rest.len());
+        if end == 0 {
+            out.push(first);
+            rest = &rest[first.len_utf8()..];
+        } else {
+            out.push_str(variable(&rest[..end]).unwrap_or(&rest[..end]));
+            rest = &rest[end..];
+        }
+    }
+    let lines = out.lines();
+    lines
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n")
+        .collect()
+}
+
+fn variable(word: &str) -> Option<&'static str> {
+    let shape: String = word
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    let is_hex = |c: char| matches!(c, '0'..='9' | 'A'..='F');
+    match shape.as_str() {
+        "0000-00-00" => Some("DATE"),
+        "0000-00-00T00:00:00Z" => Some("TIME"),
+        "000000000000Z" => Some("UTCTIME"),
+        "cnf:00:" | "cnf:000:" => Some("cnf:LINE:"),
+        _ if word.len() >= 16 && word.chars().all(is_hex) => Some("SERIAL"),
+        _ if word.len() == 95 && word.split(':').all(|pair| pair.len() == 2) => Some("SHA256"),
+        _ => None,
+    }
+}
+
+/// The words in code style in the first column of a section's tables.
+fn first_column(text: &str) -> BTreeSet<String> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(field, _)| field.to_owned())
+        .collect()
+}
+
+/// The fields of a JSON document.
+fn fields(output: &str) -> BTreeSet<String> {
+    let document: serde_json::Value =
+        serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}: {output}"));
+    document.as_object().expect("an object").keys().cloned().collect()
+}
