@@ -3,11 +3,16 @@
 //! --test-threads=1` puts what they print into the pages instead.
 
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 
 use super::support::{BASE_MC, Sendmail, TestDir, User, require, run};
 
@@ -58,7 +63,7 @@ fn the_commands_beside_listing_6_2_do_its_job() {
 
 #[test]
 fn every_json_document_is_as_documented() {
-    if !require(&["script"]) {
+    if !require(&["setsid"]) {
         return;
     }
     let mut page = Page::read("docs/json.md");
@@ -94,7 +99,9 @@ fn no_console_block_goes_unchecked() {
         let page = Page::read(path);
         for section in page.sections() {
             let there = page.blocks(&section).len();
-            let known = checked.iter().find(|(p, s, _)| (p, *s) == (&&**path, &section));
+            let known = checked
+                .iter()
+                .find(|(p, s, _)| (p, *s) == (&&**path, &section));
             assert_eq!(there, known.map_or(0, |(.., n)| *n), "{path}: {section}");
         }
     }
@@ -167,7 +174,10 @@ fn the_first_command_ends_with_the_lines_however_often_it_is_run() {
         assert!(output.ends_with("dnl mailca: end\n"), "{output}");
     }
     assert!(second.contains("nothing changed"), "{second}");
-    assert_eq!(dir.read("mailca-demo/CA/hosts/mail.example.com/key.pem"), key);
+    assert_eq!(
+        dir.read("mailca-demo/CA/hosts/mail.example.com/key.pem"),
+        key
+    );
     assert!(!dir.path().join("elsewhere").exists());
 }
 
@@ -180,15 +190,16 @@ esac
 "#;
 
 fn tools() -> bool {
-    require(&["sendmail", "m4", "cc", "openssl", "script", "bash"])
+    require(&["sendmail", "m4", "cc", "openssl", "setsid", "bash"])
 }
 
 /// The pages, by their names from the top of the tree.
 fn pages() -> Vec<String> {
     let mut names = vec!["README.md".to_owned()];
     for entry in fs::read_dir(Path::new(ROOT).join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_name().unwrap().to_str().unwrap();
             names.push(format!("docs/{name}"));
         }
     }
@@ -247,7 +258,9 @@ impl Page {
         text.match_indices(fence)
             .map(|(at, _)| {
                 let inside = start + at + fence.len();
-                let (block, _) = self.text[inside..].split_once("```").expect("a closed block");
+                let (block, _) = self.text[inside..]
+                    .split_once("```")
+                    .expect("a closed block");
                 (inside, steps(block))
             })
             .collect()
@@ -359,7 +372,7 @@ impl MailHost {
                 assert_eq!(normal(&printed), normal(output), "{section}: {command}");
             }
             same &= fits;
-            actual += &format!("$ {command}{printed}");
+            actual.extend(["$ ", command, &printed]);
         }
         if !same {
             page.replace(inside, &actual);
@@ -376,36 +389,18 @@ impl MailHost {
                 .replace("localhost:25", &format!("127.0.0.1:{port}"));
         }
         let built = Path::new(env!("CARGO_BIN_EXE_mailca")).parent().unwrap();
-        let path = format!("{real}/bin:{}:/usr/sbin:/usr/bin:/sbin:/bin", built.display());
-        let mut terminal = self
-            .dir
-            .command("timeout")
-            .args(["--foreground", "120", "script", "-qec", &command, "/dev/null"])
+        let path = format!(
+            "{real}/bin:{}:/usr/sbin:/usr/bin:/sbin:/bin",
+            built.display()
+        );
+        let mut shell = self.dir.command("setsid");
+        shell
+            .args(["--ctty", "--wait", "timeout", "--foreground", "120"])
+            .args(["sh", "-c", &command])
             .env_clear()
-            .envs([("PATH", &*path), ("SHELL", "/bin/sh"), ("HOME", real)])
-            .env("MAILCA_DIR", self.dir.path().join("CA"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("run script");
-        let mut keyboard = terminal.stdin.take().expect("piped");
-        let mut screen = terminal.stdout.take().expect("piped");
-        let mut shown = Vec::new();
-        let mut bytes = [0; 4096];
-        loop {
-            let length = screen.read(&mut bytes).expect("read the terminal");
-            if length == 0 {
-                break;
-            }
-            shown.extend(&bytes[..length]);
-            let line = shown.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-            if let Some(answer) = answer(&String::from_utf8_lossy(line)) {
-                writeln!(keyboard, "{answer}").expect("type an answer");
-            }
-        }
-        terminal.wait().expect("wait for script");
-        let text = String::from_utf8(shown).expect("UTF-8").replace('\r', "");
+            .envs([("PATH", &*path), ("HOME", real)])
+            .env("MAILCA_DIR", self.dir.path().join("CA"));
+        let text = on_terminal(shell).replace('\r', "");
         // Without root the directory is below /tmp, which a real /etc/mail is not.
         text.lines()
             .filter(|line| !line.starts_with("warning: the directory /tmp is writable"))
@@ -415,13 +410,50 @@ impl MailHost {
     }
 }
 
-fn answer(line: &str) -> Option<&'static str> {
-    let asks_secret = line.starts_with("Passphrase") || line.starts_with("The same again");
-    if asks_secret && line.ends_with(": ") {
-        return Some(PASSPHRASE);
+/// Runs a command on a terminal of its own, and returns what that shows.
+fn on_terminal(mut command: Command) -> String {
+    let mut terminal = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pty"));
+    grantpt(&terminal).expect("a pty");
+    unlockpt(&terminal).expect("a pty");
+    let name = ptsname(&terminal, Vec::new()).expect("a pty's name");
+    let name = name.into_string().expect("UTF-8 name");
+    let open = || {
+        File::options()
+            .read(true)
+            .write(true)
+            .open(&name)
+            .expect("open a pty")
+    };
+    command.stdin(open()).stdout(open()).stderr(open());
+    let mut child = command.spawn().expect("start a command");
+    // It holds the pty open, and reading would never end.
+    drop(command);
+    let mut shown = Vec::new();
+    let mut bytes = [0; 4096];
+    // Linux says EIO when nobody holds the terminal open any more.
+    while let Ok(length @ 1..) = terminal.read(&mut bytes) {
+        shown.extend(&bytes[..length]);
+        let line = shown
+            .rsplit(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        if line.ends_with("[y/N] ") {
+            terminal.write_all(b"y\n").expect("type an answer");
+        } else if line.ends_with(": ") && SECRETS.iter().any(|prompt| line.starts_with(prompt)) {
+            // What is typed before the echo is off would be shown, and thrown away.
+            while tcgetattr(&terminal).is_ok_and(|t| t.local_modes.contains(LocalModes::ECHO)) {
+                sleep(Duration::from_millis(5));
+            }
+            writeln!(terminal, "{PASSPHRASE}").expect("type an answer");
+        }
     }
-    line.ends_with("[y/N] ").then_some("y")
+    child.wait().expect("wait for a command");
+    String::from_utf8(shown).expect("UTF-8")
 }
+
+/// How questions begin whose answers are not shown.
+const SECRETS: [&str; 2] = ["Passphrase", "The same again"];
 
 /// nc, as far as it is needed.
 const NC: &str = r#"#!/bin/bash
@@ -449,10 +481,12 @@ fn normal(text: &str) -> String {
     }
     let lines = out.lines();
     lines
-        .map(|line| match line.split_once("-----BEGIN CERTIFICATE-----") {
-            Some((before, _)) => format!("{before}PEM"),
-            None => line.to_owned(),
-        })
+        .map(
+            |line| match line.split_once("-----BEGIN CERTIFICATE-----") {
+                Some((before, _)) => format!("{before}PEM"),
+                None => line.to_owned(),
+            },
+        )
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n")
         .collect()
 }
@@ -486,5 +520,10 @@ fn first_column(text: &str) -> BTreeSet<String> {
 fn fields(output: &str) -> BTreeSet<String> {
     let document: serde_json::Value =
         serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}: {output}"));
-    document.as_object().expect("an object").keys().cloned().collect()
+    document
+        .as_object()
+        .expect("an object")
+        .keys()
+        .cloned()
+        .collect()
 }
