@@ -127,7 +127,8 @@ pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 }
 
 /// Writes a file beside its place and renames it there. A file that is replaced keeps its owner,
-/// group and mode; a new one has `mode`. A link is followed, so that it stays one.
+/// group and mode; a new one has `mode`. A link is followed, so that it stays one; a device or a
+/// FIFO, such as /dev/null, is written into.
 ///
 /// Two writers of one file must hold a lock.
 ///
@@ -137,12 +138,17 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let beside = temporary_beside(&target);
     let old = fs::metadata(&target).ok();
+    let fail = |error| FileError::new("write", path, error);
+    if old
+        .as_ref()
+        .is_some_and(|old| !old.is_file() && !old.is_dir())
+    {
+        let mut device = OpenOptions::new().write(true).open(path).map_err(fail)?;
+        return device.write_all(bytes).map_err(fail);
+    }
     let _ = fs::remove_file(&beside);
-    create_new(
-        &beside,
-        bytes,
-        old.as_ref().map_or(mode, |old| old.mode() & 0o7777),
-    )?;
+    let mode = old.as_ref().map_or(mode, |old| old.mode() & 0o7777);
+    create_new(&beside, bytes, mode).map_err(|error| fail(error.source))?;
     let placed = old
         .map_or(Ok(()), |old| take_owner(&beside, &old))
         .and_then(|()| {
