@@ -112,6 +112,14 @@ pub fn date(time: time::OffsetDateTime) -> String {
     time.to_offset(time::UtcOffset::UTC).date().to_string()
 }
 
+/// A time to the second, where the date alone does not tell two apart.
+#[must_use]
+pub fn moment(time: time::OffsetDateTime) -> String {
+    let utc = time.to_offset(time::UtcOffset::UTC);
+    utc.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_else(|_| utc.to_string())
+}
+
 /// A command line that can be copied: mailca with its words, quoted for a shell, naming the CA
 /// directory where it is not the standard one.
 #[must_use]

@@ -51,13 +51,13 @@ pub enum Refusal {
     #[error("the name constraints of {} do not permit {name}", .path.display())]
     NotPermitted { name: String, path: PathBuf },
     /// Asked for a certificate that outlives its issuer.
-    #[error("the certificate would be valid until {}, but the CA is only until {}", report::date(*.asked), report::date(*.ca))]
+    #[error("the certificate would be valid until {}, but the CA is only until {}", report::moment(*.asked), report::moment(*.ca))]
     OutlivesCa {
         asked: OffsetDateTime,
         ca: OffsetDateTime,
     },
     /// The end comes before the beginning.
-    #[error("the certificate would end at {not_after}, before it begins at {not_before}")]
+    #[error("the certificate would end at {}, before it begins at {}", report::moment(*.not_after), report::moment(*.not_before))]
     EndsBeforeItBegins {
         not_before: OffsetDateTime,
         not_after: OffsetDateTime,
