@@ -5,11 +5,12 @@ mod support;
 
 mod book;
 mod clock;
-mod init;
 mod docs;
+mod init;
 mod main_job;
 mod openssl_ca;
 mod openssl_verify;
 mod provisioning;
+mod requests;
 mod sendmail;
 mod unattended;

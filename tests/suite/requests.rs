@@ -1,0 +1,552 @@
+//! Requests made elsewhere, and what `sign` does with them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::support::{Ca, TestDir, Tree, User, require, run, run_with, users};
+
+const HOST: &str = "mail.example.test";
+
+#[test]
+fn a_request_needs_no_ca() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    for user in users() {
+        let dir = TestDir::of(user);
+        let req = [
+            "req",
+            HOST,
+            "--san",
+            "192.0.2.25",
+            "--out-dir",
+            "made/there",
+        ];
+        let ran = run(&mut dir.mailca(&req)).exits(0);
+        assert!(ran.stdout.contains("mail.example.test.csr"), "{ran}");
+        let key = dir.file("made/there/mail.example.test.key");
+        let csr = dir.file("made/there/mail.example.test.csr");
+        let mode = |file: &str| fs::metadata(file).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&key), mode(&csr)), (0o600, 0o644));
+        let text = dir.openssl(&["req", "-in", &csr, "-noout", "-text", "-verify"]);
+        assert!(
+            text.contains("DNS:mail.example.test, IP Address:192.0.2.25"),
+            "{text}"
+        );
+        let public = |args: &[&str]| dir.openssl(args);
+        assert_eq!(
+            public(&["pkey", "-in", &key, "-pubout"]),
+            public(&["req", "-in", &csr, "-noout", "-pubkey"])
+        );
+
+        // A key is never overwritten; the same key may ask again.
+        let before = Tree::of(dir.path());
+        let ran = run(&mut dir.mailca(&req)).exits(1);
+        assert!(
+            ran.stderr.contains("a private key is never overwritten"),
+            "{ran}"
+        );
+        let again = [&req[..], &["--if-missing"]].concat();
+        run(&mut dir.mailca(&again)).exits(0);
+        before.assert_unchanged(dir.path(), "req again");
+        run(&mut dir.mailca(&[&req[..], &["--key", &key]].concat())).exits(0);
+        let names = dir.openssl(&["req", "-in", &csr, "-noout", "-text", "-verify"]);
+        assert!(names.contains("DNS:mail.example.test"), "{names}");
+    }
+}
+
+#[test]
+fn every_type_of_key_asks() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    for key_type in ["p256", "p384", "ed25519", "rsa2048", "rsa3072", "rsa4096"] {
+        let request = ca.request(&format!("{key_type}.test"), &["--key-type", key_type]);
+        ca.dir
+            .openssl(&["req", "-in", &request, "-noout", "-verify"]);
+        let sign = ["sign", &request, "--out", "-", "--yes"];
+        assert!(
+            ca.ok(&sign)
+                .stdout
+                .starts_with("-----BEGIN CERTIFICATE-----\n")
+        );
+    }
+}
+
+#[test]
+fn an_encrypted_key_or_none_is_no_key_for_a_request() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    let encrypt = [
+        "genpkey",
+        "-algorithm",
+        "ED25519",
+        "-aes256",
+        "-pass",
+        "pass:secret",
+    ];
+    ca.dir
+        .openssl(&[&encrypt[..], &["-out", "locked.pem"]].concat());
+    let said = ca.refuses(&["req", HOST, "--key", "locked.pem"]);
+    assert!(
+        said.contains("locked.pem is encrypted") && said.contains("openssl pkey"),
+        "{said}"
+    );
+    let said = ca.refuses(&["req", HOST, "--key", "pass"]);
+    assert!(said.contains("pass holds no private key"), "{said}");
+    let said = ca.refuses(&["req", HOST, "--key", "missing.pem"]);
+    assert!(said.contains("missing.pem"), "{said}");
+}
+
+#[test]
+fn a_certificate_goes_where_out_says() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    let request = ca.request(HOST, &[]);
+    let text = fs::read(&request).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let ran = ca.ok(&["sign", &request, "--out", "mail.pem", "--yes"]);
+    assert!(ran.stdout.contains("mail.pem"), "{ran}");
+    let serial = ca.serials().remove(0);
+    assert_eq!(
+        ca.dir.read("mail.pem"),
+        ca.read(&format!("newcerts/{serial}.pem"))
+    );
+    assert!(!ca.exists("newcert.pem"));
+
+    let stdin = ["sign", "-", "--out", "-", "--yes"];
+    let ran = run_with(&mut ca.command(&stdin), &text).exits(0);
+    let serial = ca.serials().remove(1);
+    assert_eq!(ran.stdout, ca.read(&format!("newcerts/{serial}.pem")));
+    assert!(!ca.exists("newcert.pem"));
+
+    let file = ["sign", "-", "--yes", "-q"];
+    let ran = run_with(&mut ca.command(&file), &text).exits(0);
+    assert_eq!(ran.stdout, "");
+    let serial = ca.serials().remove(2);
+    assert_eq!(
+        ca.read("newcert.pem"),
+        ca.read(&format!("newcerts/{serial}.pem"))
+    );
+}
+
+#[test]
+fn an_unwritable_out_is_status_three_and_the_certificate_is_recorded() {
+    let ca = Ca::new();
+    let request = ca.request(HOST, &[]);
+    let ran = ca.mailca(&["sign", &request, "--out", "nowhere/mail.pem", "--yes"]);
+    assert_eq!(ran.code(), 3, "{ran}");
+    let serial = ca.serials().remove(0);
+    let file = format!("newcerts/{serial}.pem");
+    assert!(ca.exists(&file));
+    assert!(ran.stderr.contains(&file), "{ran}");
+    assert!(ran.stderr.contains("nowhere/mail.pem"), "{ran}");
+    let ran = ca.mailca(&["sign", &request, "--out", ".", "--yes", "--json"]);
+    assert_eq!(ran.code(), 3, "{ran}");
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["changed"], true);
+    assert!(
+        report["error"].as_str().unwrap().contains("was issued"),
+        "{ran}"
+    );
+    assert_eq!(ca.rows().len(), 2);
+}
+
+#[test]
+fn a_device_or_a_fifo_is_written_into_and_never_replaced() {
+    let ca = Ca::new();
+    let request = ca.request(HOST, &[]);
+    let mailca = ca.command(&["sign", &request, "--yes", "-q", "--out"]);
+    let script = "set -e; mkfifo fifo; cat fifo >read & \"$@\" fifo; wait; test -p fifo
+        \"$@\" /dev/stdout >through";
+    let mut shell = ca.dir.command("sh");
+    shell.args(["-c", script, "sh"]).arg(mailca.get_program());
+    run(shell.args(mailca.get_args())).exits(0);
+    let serials = ca.serials();
+    let issued = |at: usize| ca.read(&format!("newcerts/{}.pem", serials[at]));
+    assert_eq!(ca.dir.read("read"), issued(0));
+    assert_eq!(ca.dir.read("through"), issued(1));
+}
+
+#[test]
+fn what_is_no_request_is_refused() {
+    let ca = Ca::new();
+    let said = ca.refuses(&["sign", "--yes"]);
+    assert!(said.contains("there is no request in"), "{said}");
+    ca.refuses(&["sign", "missing.csr", "--yes"]);
+    ca.refuses(&["sign", "CA", "--yes"]);
+    let said = ca.refuses(&["sign", "pass", "--yes"]);
+    assert!(
+        said.contains("pass: it holds no certificate request"),
+        "{said}"
+    );
+    let said = ca.refuses(&["sign", "-", "--yes"]);
+    assert!(said.contains("standard input: it holds no"), "{said}");
+    let said = ca.refuses(&["sign", &ca.file("cacert.pem"), "--yes"]);
+    assert!(said.contains("without its private key"), "{said}");
+}
+
+#[test]
+fn a_damaged_or_weak_request_is_refused() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    let subject = ["-subj", "/CN=mail.example.test"];
+    let good = ca.openssl_request("good", &subject);
+    let der = ca.dir.file("bad.der");
+    ca.dir
+        .openssl(&["req", "-in", &good, "-outform", "DER", "-out", &der]);
+    let mut bytes = fs::read(&der).unwrap();
+    let at = bytes.windows(4).position(|w| w == b"mail").unwrap();
+    bytes[at] = b'n';
+    fs::write(&der, &bytes).unwrap();
+    let said = ca.refuses(&["sign", &der, "--yes"]);
+    assert!(said.contains("the signature does not match"), "{said}");
+    ca.refuses(&["sign", &der, "--yes", "--allow-legacy"]);
+
+    let rsa = |bits: &str, digest: &str| {
+        let name = format!("rsa{bits}.csr");
+        let req = [
+            "req", "-new", "-nodes", "-newkey", bits, digest, "-out", &name,
+        ];
+        let files = ["-keyout", "rsa.key", "-subj", "/CN=mail.example.test"];
+        ca.dir.openssl(&[&req[..], &files].concat());
+        name
+    };
+    let short = rsa("rsa:1024", "-sha256");
+    let said = ca.refuses(&["sign", &short, "--yes"]);
+    assert!(
+        said.contains("1024 bits") && said.contains("--allow-legacy"),
+        "{said}"
+    );
+    ca.ok(&["sign", &short, "--yes", "--allow-legacy"]);
+    let old = rsa("rsa:2048", "-sha1");
+    let said = ca.refuses(&["sign", &old, "--yes"]);
+    assert!(
+        said.contains("SHA-1") && said.contains("--allow-legacy"),
+        "{said}"
+    );
+    ca.ok(&["sign", &old, "--yes", "--allow-legacy"]);
+    let older = rsa("rsa:2048", "-md5");
+    ca.refuses(&["sign", &older, "--yes", "--allow-legacy"]);
+}
+
+#[test]
+fn the_ca_s_own_key_gets_no_certificate() {
+    let ca = Ca::new();
+    let key = ca.file("private/cakey.pem");
+    let request = ca.request(HOST, &["--key", &key]);
+    let said = ca.refuses(&["sign", &request, "--yes"]);
+    assert!(said.contains("the request's key is the CA's own"), "{said}");
+}
+
+#[test]
+fn a_foreign_request_of_a_host_s_name_leaves_the_host_alone() {
+    let ca = Ca::new();
+    ca.ok(&["issue", HOST, "--yes"]);
+    let folder = ca.file("hosts");
+    let before = Tree::of(&folder);
+    let request = ca.request(HOST, &[]);
+    let ran = ca.ok(&["sign", &request, "--yes"]);
+    let note = "the request's key is not the one in ";
+    assert!(
+        ran.stderr.contains(note) && ran.stderr.contains("stays as it is"),
+        "{ran}"
+    );
+    before.assert_unchanged(&folder, &ran.to_string());
+    assert_eq!(ca.rows().len(), 2);
+
+    // With the host's own key, it is the host's.
+    let own = ca.file(&format!("hosts/{HOST}/key.pem"));
+    let request = ca.dir.file(&format!("{HOST}.csr"));
+    run(&mut ca
+        .dir
+        .mailca(&["req", HOST, "--key", &own, "--out-dir", "."]))
+    .exits(0);
+    ca.ok(&["sign", &request, "--yes"]);
+    let last = ca.serials().pop().unwrap();
+    let link = fs::read_link(ca.file(&format!("hosts/{HOST}"))).unwrap();
+    assert_eq!(link.to_str(), Some(&*format!("{HOST}.{last}")));
+    assert_eq!(
+        ca.read(&format!("hosts/{HOST}/key.pem")),
+        fs::read_to_string(own).unwrap()
+    );
+}
+
+#[test]
+fn a_waiting_key_is_not_overwritten_and_becomes_the_host_s_by_signing() {
+    let ca = Ca::new();
+    ca.ok(&["issue", HOST, "--yes"]);
+    ca.ok(&["req", HOST]);
+    let waiting = ca.read(&format!("hosts/{HOST}.next/key.pem"));
+    let said = ca.refuses(&["req", HOST]);
+    assert!(
+        said.contains("a private key is never overwritten"),
+        "{said}"
+    );
+    let before = ca.tree();
+    ca.ok(&["req", HOST, "--if-missing"]);
+    before.assert_unchanged(ca.dir.path(), "req --if-missing");
+    let next = ca.file(&format!("hosts/{HOST}.next/key.pem"));
+    ca.ok(&["req", HOST, "--san", "smtp.example.test", "--key", &next]);
+    assert_ne!(ca.read(&format!("hosts/{HOST}/key.pem")), waiting);
+    ca.ok(&["sign", "--yes"]);
+    assert_eq!(ca.read(&format!("hosts/{HOST}/key.pem")), waiting);
+    assert!(!ca.exists(&format!("hosts/{HOST}.next")));
+}
+
+#[test]
+fn policy_match_holds_a_subject_against_the_ca_s() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    for (subject, why) in [
+        (
+            "/CN=mail",
+            "subject has no C, but policy_match requires one",
+        ),
+        (
+            "/C=DE/ST=CA/O=Example/CN=mail",
+            "has C=DE, but policy_match requires C=US",
+        ),
+        ("/C=US/ST=CA/O=Other/CN=mail", "has O=Other, but"),
+        ("/C=US/ST=CA/O=Example", "subject has no CN, but"),
+    ] {
+        let request = ca.openssl_request("any", &["-subj", subject]);
+        let sign = ["sign", &request, "--san", HOST, "--yes", "--policy"];
+        let said = ca.refuses(&[&sign[..], &["policy_match"]].concat());
+        assert!(said.contains(why), "{subject}: {said}");
+        assert!(said.contains("--policy policy_anything"), "{said}");
+        let refused = ca.openssl_ca(&["-in", &request, "-policy", "policy_match"]);
+        assert!(!refused.status.success(), "{refused}");
+    }
+    let request = ca.openssl_request("any", &["-subj", "/C=US/ST=CA/O=Example/CN=mail"]);
+    let sign = ["sign", &request, "--san", HOST, "--yes", "--policy"];
+    ca.ok(&[&sign[..], &["policy_match"]].concat());
+    let said = ca.refuses(&[&sign[..], &["policy_none"]].concat());
+    assert!(said.contains("no section [ policy_none ]"), "{said}");
+}
+
+#[test]
+fn a_subject_is_kept_whole_only_where_that_is_asked() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    let subject = "/CN=mail.example.test/title=Postmaster/O=Example/OU=One/OU=Two/C=US";
+    let request = ca.openssl_request("any", &["-subj", subject]);
+    let ran = ca.ok(&["sign", &request, "--yes", "--out", "policy.pem"]);
+    assert!(
+        ran.stderr.contains("no place for title=Postmaster"),
+        "{ran}"
+    );
+    assert!(ran.stderr.contains("another order"), "{ran}");
+    ca.ok(&[
+        "sign",
+        &request,
+        "--yes",
+        "--preserve-dn",
+        "--out",
+        "kept.pem",
+    ]);
+    let row = |at: usize| ca.rows()[at].rsplit('\t').next().unwrap().to_owned();
+    assert_eq!(row(0), "/C=US/O=Example/OU=One/OU=Two/CN=mail.example.test");
+    assert_eq!(row(1), subject);
+    let of = |args: &[&str]| ca.dir.openssl(args);
+    assert_eq!(
+        of(&["req", "-in", &request, "-noout", "-subject"]),
+        of(&["x509", "-in", "kept.pem", "-noout", "-subject"])
+    );
+}
+
+#[test]
+fn san_replaces_the_request_s_names() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    let request = ca.request(HOST, &["--san", "smtp.example.test"]);
+    let names = [
+        "--san",
+        "mx.example.test",
+        "--san",
+        "Bücher.example",
+        "--san",
+        "2001:db8::1",
+    ];
+    ca.ok(&[&["sign", &request, "--out", "mx.pem", "--yes"], &names[..]].concat());
+    let said = ca.x509("mx.pem", &["-ext", "subjectAltName"]);
+    let expected =
+        "DNS:mx.example.test, DNS:xn--bcher-kva.example, IP Address:2001:DB8:0:0:0:0:0:1";
+    assert!(said.trim_end().ends_with(expected), "{said}");
+    let nameless = ca.openssl_request("nameless", &["-subj", "/CN=Not a host"]);
+    let said = ca.refuses(&["sign", &nameless, "--yes"]);
+    assert!(said.contains("--san"), "{said}");
+    ca.ok(&["sign", &nameless, "--yes", "--profile", "client"]);
+    let long = format!("{}.example.test", "a".repeat(60));
+    let said = ca.refuses(&["sign", &nameless, "--yes", "--san", &long]);
+    assert!(
+        said.contains("72 characters") || said.contains("73 characters"),
+        "{said}"
+    );
+}
+
+#[test]
+fn no_certificate_outlives_its_ca() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::of(User::me(), &["--days", "100"]);
+    let request = ca.request(HOST, &[]);
+    let said = ca.refuses(&["sign", &request, "--days", "200", "--yes"]);
+    assert!(said.contains("but the CA is only until"), "{said}");
+    ca.refuses(&["issue", "a.example.test", "--days", "101", "--yes"]);
+    let end = ["--not-after", "2099-01-01T00:00:00Z", "--yes"];
+    ca.refuses(&[&["sign", &request], &end[..]].concat());
+    let ran = ca.ok(&["sign", &request, "--out", "short.pem", "--yes"]);
+    assert!(ran.stderr.contains("shortened from 365 days"), "{ran}");
+    let of_ca = ca.x509("CA/cacert.pem", &["-enddate"]);
+    assert_eq!(ca.x509("short.pem", &["-enddate"]), of_ca);
+    ca.ok(&["sign", &request, "--days", "99", "--yes"]);
+}
+
+#[test]
+fn the_first_and_last_moment_are_those_given() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    let request = ca.request(HOST, &[]);
+    let times = [
+        "--not-before=2027-01-31T00:00:00Z",
+        "--not-after=2028-01-31T12:30:00+02:00",
+    ];
+    ca.ok(&[&["sign", &request, "--out", "out.pem", "--yes"], &times[..]].concat());
+    let dates = ca.x509("out.pem", &["-dates"]);
+    assert!(
+        dates.contains("notBefore=Jan 31 00:00:00 2027 GMT"),
+        "{dates}"
+    );
+    assert!(
+        dates.contains("notAfter=Jan 31 10:30:00 2028 GMT"),
+        "{dates}"
+    );
+    let back = [
+        "--not-before=2028-01-31T00:00:00Z",
+        "--not-after=2027-01-31T00:00:00Z",
+    ];
+    let said = ca.refuses(&[&["sign", &request, "--yes"], &back[..]].concat());
+    let why = "end at 2027-01-31T00:00:00Z, before it begins at 2028-01-31T00:00:00Z";
+    assert!(said.contains(why), "{said}");
+    for wrong in [
+        &["--not-before", "tomorrow"][..],
+        &["--days", "9", "--not-after", "x"],
+    ] {
+        ca.mailca(&[&["sign", &request, "--yes"], wrong].concat())
+            .exits(2);
+    }
+}
+
+#[test]
+fn an_expired_ca_or_one_that_is_none_signs_nothing() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    ca.ok(&["req", HOST]);
+    let key = ca.file("private/cakey.pem");
+    let new_certificate = |options: &[&str]| {
+        let req = [
+            "req", "-new", "-key", &key, "-subj", "/CN=x", "-out", "x.csr",
+        ];
+        ca.dir.openssl(&req);
+        let out = ["-out", "CA/cacert.pem", "-notext"];
+        ca.dir.write("index.txt", "");
+        ca.dir.write("serial", "01\n");
+        let sections = "[ca]\ndefault_ca=c\n[c]\nnew_certs_dir=.\ndatabase=index.txt\n\
+            serial=serial\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n\
+            [ext]\nbasicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n\
+            [leaf]\nbasicConstraints=CA:FALSE\n\
+            [crl]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=cRLSign\n";
+        ca.dir.write("x.cnf", sections);
+        let sign = [
+            "ca",
+            "-batch",
+            "-config",
+            "x.cnf",
+            "-selfsign",
+            "-keyfile",
+            &key,
+        ];
+        let input = ["-in", "x.csr"];
+        ca.dir.openssl(&[&sign[..], &input, &out, options].concat());
+    };
+    let past = [
+        "-startdate",
+        "20200101000000Z",
+        "-enddate",
+        "20210101000000Z",
+    ];
+    new_certificate(&[&["-extensions", "ext"], &past[..]].concat());
+    let said = ca.refuses(&["sign", "--yes"]);
+    assert!(said.contains("expired on 2021-01-01"), "{said}");
+    ca.refuses(&["issue", "a.example.test", "--yes"]);
+    let days = ["-days", "9"];
+    new_certificate(&[&["-extensions", "leaf"], &days[..]].concat());
+    let said = ca.refuses(&["sign", "--yes"]);
+    assert!(said.contains("is not a CA certificate"), "{said}");
+    new_certificate(&[&["-extensions", "crl"], &days[..]].concat());
+    let said = ca.refuses(&["sign", "--yes"]);
+    assert!(said.contains("keyCertSign"), "{said}");
+    new_certificate(&[&["-extensions", "ext"], &days[..]].concat());
+    ca.ok(&["sign", "--yes"]);
+}
+
+#[test]
+fn a_ca_key_that_others_can_read_or_that_does_not_fit_is_refused() {
+    let ca = Ca::new();
+    ca.ok(&["req", HOST]);
+    for (mode, readers) in [(0o640, "group"), (0o604, "others"), (0o644, "others")] {
+        ca.chmod("private/cakey.pem", mode);
+        let said = ca.refuses(&["sign", "--yes"]);
+        assert!(
+            said.contains(&format!("is readable by {readers}")),
+            "{said}"
+        );
+        assert!(said.contains("chmod 600"), "{said}");
+        ca.refuses(&["issue", "a.example.test", "--yes"]);
+    }
+    ca.chmod("private/cakey.pem", 0o600);
+    let key = ca.read("private/cakey.pem");
+    ca.write("private/cakey.pem", &Ca::new().read("private/cakey.pem"));
+    let said = ca.refuses(&["sign", "--yes"]);
+    assert!(said.contains("cakey.pem does not belong to"), "{said}");
+    ca.write("private/cakey.pem", "nothing\n");
+    ca.refuses(&["sign", "--yes"]);
+    ca.write("private/cakey.pem", &key);
+    ca.ok(&["sign", "--yes"]);
+}
+
+#[test]
+fn there_is_no_ca_where_there_is_none() {
+    let ca = Ca::unmade(User::me());
+    for command in [
+        &["sign", "--yes"][..],
+        &["issue", HOST, "--yes"],
+        &["req", HOST],
+        &["emit-mc", HOST],
+    ] {
+        let said = ca.refuses(command);
+        assert!(
+            said.contains("holds no CA") && said.contains("mailca init"),
+            "{said}"
+        );
+    }
+}
