@@ -13,4 +13,5 @@ mod openssl_verify;
 mod provisioning;
 mod requests;
 mod sendmail;
+mod streams;
 mod unattended;
