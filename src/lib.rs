@@ -45,9 +45,9 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, context: &mut Context) -> E
         Ok(outcome) => match report::print(&outcome, &global, context) {
             Ok(()) => outcome.exit,
             Err(error) => {
-                let sentence = format!("cannot write to standard output: {error}");
+                let (sentence, exit) = outcome.unprinted(&error);
                 report::say("error", &sentence, context);
-                Exit::Attention
+                exit
             }
         },
         Err(error) => {

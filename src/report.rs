@@ -18,6 +18,8 @@ pub struct Outcome {
     json: Option<serde_json::Value>,
     /// how the command ended
     pub exit: Exit,
+    /// the certificate that was issued, where the text is all that is told of it
+    issued: Option<String>,
 }
 
 impl Outcome {
@@ -30,6 +32,7 @@ impl Outcome {
             text: report.to_string(),
             json: Some(serde_json::to_value(report)?),
             exit: Exit::Done,
+            issued: None,
         })
     }
 
@@ -40,6 +43,31 @@ impl Outcome {
             text,
             json: None,
             exit: Exit::Done,
+            issued: None,
+        }
+    }
+
+    /// The same for a certificate just issued, which is in `path` too.
+    #[must_use]
+    pub fn issued(text: String, path: &Path) -> Self {
+        Self {
+            issued: Some(path.display().to_string()),
+            ..Self::file(text)
+        }
+    }
+
+    /// What to say, and how to end, when it cannot be printed.
+    #[must_use]
+    pub fn unprinted(&self, error: &io::Error) -> (String, Exit) {
+        let sentence = format!("cannot write to standard output: {error}");
+        let changed = |json: &serde_json::Value| json["changed"] == true;
+        match &self.issued {
+            Some(path) => (
+                format!("{path} was issued, but {sentence}"),
+                Exit::Attention,
+            ),
+            None if self.json.as_ref().is_some_and(changed) => (sentence, Exit::Attention),
+            None => (sentence, Exit::Refused),
         }
     }
 }

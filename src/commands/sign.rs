@@ -221,7 +221,7 @@ fn finish(
     let mut report = Report::new(true, store, certificate, host);
     let standard_output = out.as_deref() == Some(Path::new("-"));
     if standard_output && !session.global.json {
-        return Ok(Outcome::file(certificate.to_pem()));
+        return Ok(Outcome::issued(certificate.to_pem(), &report.certificate));
     }
     if standard_output {
         report.pem = Some(certificate.to_pem());
