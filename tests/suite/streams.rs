@@ -264,10 +264,15 @@ fn a_reader_that_goes_away_is_no_error() {
 fn a_full_disk_under_standard_output_is_an_error() {
     let ca = Ca::new();
     ca.ok(&["issue", HOST, "--yes"]);
-    for args in [
-        &["emit-mc", HOST][..],
-        &["completions", "bash"],
-        &["issue", HOST, "--json"],
+    let request = ca.request("mx.example.test", &[]);
+    let to_stdout = ["sign", &request, "--yes", "--out", "-"];
+    // What was changed all the same needs attention.
+    for (args, status) in [
+        (&["emit-mc", HOST][..], 1),
+        (&["completions", "bash"], 1),
+        (&["issue", HOST, "--json"], 1),
+        (&["issue", "b.example.test", "--yes"], 3),
+        (&to_stdout, 3),
     ] {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let mut command = ca.command(args);
@@ -276,9 +281,14 @@ fn a_full_disk_under_standard_output_is_an_error() {
             .stdout(full)
             .stderr(Stdio::piped());
         let ended = child.spawn().unwrap().wait_with_output().unwrap();
-        assert_eq!(ended.status.code(), Some(3), "{args:?}");
+        assert_eq!(ended.status.code(), Some(status), "{args:?}");
         let said = String::from_utf8(ended.stderr).unwrap();
         assert!(said.contains("cannot write to standard output"), "{said}");
+        if args == to_stdout {
+            let serial = ca.serials().pop().unwrap();
+            let issued = format!("newcerts/{serial}.pem was issued, but");
+            assert!(said.contains(&issued), "{said}");
+        }
     }
 }
 
