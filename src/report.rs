@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::cli::{Global, STANDARD_CA};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::pki::text;
 
 /// The result of a command.
 #[derive(Debug)]
@@ -93,7 +94,8 @@ pub fn print(outcome: &Outcome, global: &Global, context: &mut Context) -> io::R
     let text = match &outcome.json {
         Some(json) if global.json => format!("{json:#}\n"),
         Some(_) if global.quiet => return Ok(()),
-        _ => outcome.text.clone(),
+        Some(_) => text::for_terminal(&outcome.text),
+        None => outcome.text.clone(),
     };
     write_out(&text, context)
 }
@@ -120,7 +122,7 @@ pub fn print_failure(failure: &Failure, json: bool, context: &mut Context) {
 /// Prints a line on standard error, behind a word such as `warning`.
 pub fn say(word: &str, sentence: &str, context: &mut Context) {
     // Nowhere is left to complain about standard error.
-    let _ = writeln!(context.stderr, "{word}: {sentence}");
+    let _ = writeln!(context.stderr, "{word}: {}", text::for_terminal(sentence));
 }
 
 fn write_out(text: &str, context: &mut Context) -> io::Result<()> {

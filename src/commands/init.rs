@@ -17,6 +17,7 @@ use crate::pki::name::Name;
 use crate::pki::public_key;
 use crate::pki::serial::SerialNumber;
 use crate::pki::tbs::TbsCertificate;
+use crate::pki::text;
 use crate::report::{self, Outcome};
 use crate::store::Store;
 use crate::store::create::{self, CreateError, NewCa};
@@ -152,7 +153,10 @@ fn ask_subject(session: &mut Session<'_>) -> Result<Name> {
             .line("Subject of the CA", Some(&offer))?;
         match Name::from_oneline(&answer) {
             Ok(subject) => return Ok(subject),
-            Err(error) => session.context.terminal.show(&format!("{error}\n"))?,
+            Err(error) => {
+                let sentence = text::for_terminal(&error.to_string());
+                session.context.terminal.show(&format!("{sentence}\n"))?;
+            }
         }
     }
 }

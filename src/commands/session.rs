@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::pki::general_name::{self, GeneralNameError};
 use crate::pki::key::{KeyError, Passphrase, PrivateKey};
 use crate::pki::serial::SerialNumber;
+use crate::pki::text;
 use crate::report;
 use crate::store::{Store, StoreError};
 use crate::sys::passphrase::Sources;
@@ -134,7 +135,7 @@ impl<'a> Session<'a> {
                 option: "--yes",
             });
         }
-        self.context.terminal.show(review)?;
+        self.context.terminal.show(&text::for_terminal(review))?;
         if self.context.terminal.confirm(question)? {
             Ok(())
         } else {

@@ -17,6 +17,7 @@ use crate::pki::general_name::GeneralName;
 use crate::pki::key::{EncodedKey, KeyError, PrivateKey};
 use crate::pki::profile::Profile;
 use crate::pki::request::{Request, RequestError, Strength};
+use crate::pki::text;
 use crate::report::{self, Outcome};
 use crate::store::Store;
 use crate::sys::files::{self, FileError};
@@ -97,7 +98,7 @@ impl Report {
             host: host.map(str::to_owned),
             host_files: host.map(|host| store.hosts.current(host)),
             pem: None,
-            title: certificate.title(),
+            title: text::one_line(&certificate.title()),
             out: None,
             next: host.map(|host| report::invocation(root, &["emit-mc", host])),
         }

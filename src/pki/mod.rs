@@ -15,6 +15,7 @@ pub mod public_key;
 pub mod request;
 pub mod serial;
 pub mod tbs;
+pub mod text;
 
 #[cfg(test)]
 pub(crate) mod testing;

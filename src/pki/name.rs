@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::attribute::{self, COMMON_NAME, EMAIL_ADDRESS, StringType};
 use super::hex;
+use super::text;
 
 #[cfg(test)]
 mod tests;
@@ -364,7 +365,8 @@ impl fmt::Display for Name {
             let separator = if position == 0 { "" } else { ", " };
             let value = attribute.text().map_or_else(
                 || "(not text)".into(),
-                |text| text.escape_debug().to_string(),
+                // A comma would begin the next attribute (RFC 4514 section 2.4).
+                |text| text::one_line(&text).replace(',', "\\,"),
             );
             write!(f, "{separator}{}={value}", attribute.label())?;
         }
