@@ -323,31 +323,42 @@ fn find_key(
 }
 
 impl Plan {
-    /// What is about to be signed, for the person who is asked.
-    pub fn review(&self, store: &Store) -> String {
+    /// What is about to be signed, for the person who is asked, in lines of `width` columns.
+    pub fn review(&self, store: &Store, width: usize) -> String {
         let mut text = String::new();
-        let mut line = |label: &str, value: &str| {
-            let _ = writeln!(text, "{label:<10} {value}");
+        let mut field = |label: &str, value: &str| {
+            for (position, line) in wrap(value, width.saturating_sub(LABEL)).iter().enumerate() {
+                let label = if position == 0 { label } else { "" };
+                let _ = writeln!(text, "{label:<LABEL$}{line}");
+            }
         };
-        let ca = &store.certificate.subject;
-        let root = store.settings.root.display();
-        line("Issuer", &format!("{ca} ({root})"));
-        line("Subject", &self.subject.to_string());
-        line("Names", &List(&self.names).to_string());
+        field("Issuer", &store.certificate.subject.to_string());
+        field("Directory", &store.settings.root.display().to_string());
+        field("Subject", &self.subject.to_string());
+        let names = if self.names.is_empty() {
+            "none".into()
+        } else {
+            List(&self.names).to_string()
+        };
+        field("Names", &names);
         let key = &self.subject_public_key_info;
-        line("Key", &public_key::describe(key));
-        line("", &format!("SHA256 {}", public_key::fingerprint(key)));
+        field("Key", &public_key::describe(key));
+        let fingerprint = public_key::fingerprint(key);
+        let (first, second) = fingerprint.split_at(fingerprint.len() / 2 + 1);
+        field("SHA-256", first);
+        field("", second);
         let (from, to) = (report::date(self.not_before), report::date(self.not_after));
         let days = (self.not_after - self.not_before).whole_days();
-        line("Validity", &format!("{from} to {to} ({days} days)"));
-        line("Purposes", self.profile.description());
+        field("Validity", &format!("{from} to {to} ({days} days)"));
+        field("Purposes", self.profile.description());
         if let Some((serial, not_after)) = &self.replaces {
             let end = report::date(*not_after);
-            line("Replaces", &format!("{serial}, valid until {end}"));
+            field("Replaces", &format!("{serial}, valid until {end}"));
         }
         for note in &self.notes {
-            line("Note", note);
+            field("Note", note);
         }
+        text.push('\n');
         text
     }
 
@@ -355,6 +366,37 @@ impl Plan {
     pub fn has_key(&self) -> bool {
         self.key != HostKeySource::Elsewhere
     }
+}
+
+/// The column where values begin.
+const LABEL: usize = 11;
+
+/// Breaks a value into lines of `width` characters, between words where that is possible, so that
+/// no part of it begins a line where a label would.
+fn wrap(value: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut length = 0;
+    for word in value.split_inclusive(' ') {
+        let needed = word.trim_end_matches(' ').chars().count();
+        if needed > 0 && length > 0 && length + needed > width {
+            lines.push(std::mem::take(&mut line));
+            length = 0;
+        }
+        for character in word.chars() {
+            if length >= width.max(1) && character != ' ' {
+                lines.push(std::mem::take(&mut line));
+                length = 0;
+            }
+            line.push(character);
+            length += 1;
+        }
+    }
+    lines.push(line);
+    lines
+        .iter()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }
 
 /// Signs what was planned and records it. `settle` makes the plan again under the lock.
@@ -405,4 +447,20 @@ pub fn carry_out(
     };
     settled.commit(&issued, session.context.now())?;
     Ok(certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_broken_between_words_and_a_long_word_anywhere() {
+        let wrapped = |value| wrap(value, 8).join("|");
+        assert_eq!(wrapped("one two three four"), "one two|three|four");
+        assert_eq!(wrapped("abcdefgh ijk"), "abcdefgh|ijk");
+        assert_eq!(wrapped("a abcdefghijk l"), "a|abcdefgh|ijk l");
+        assert_eq!(wrapped(""), "");
+        assert_eq!(wrapped("one          two"), "one|two");
+        assert_eq!(wrap("abc", 0), ["a", "b", "c"]);
+    }
 }

@@ -15,7 +15,7 @@ use crate::pki::serial::SerialNumber;
 use crate::pki::text;
 use crate::report;
 use crate::store::{Store, StoreError};
-use crate::sys::passphrase::Sources;
+use crate::sys::passphrase::{self, Source, Sources};
 
 /// Why a question has no answer, or the wrong one.
 #[derive(Debug, Error)]
@@ -112,8 +112,7 @@ impl<'a> Session<'a> {
         let text = match given {
             Some(given) => given.to_owned(),
             None if self.context.terminal.is_present() => {
-                let offer = is_qualified.then_some(own.as_str());
-                self.context.terminal.line("Host", offer)?
+                return self.ask_host(is_qualified.then_some(own.as_str()));
             }
             None if is_qualified => {
                 self.note(&format!("HOST is this machine, {own}"));
@@ -122,6 +121,17 @@ impl<'a> Session<'a> {
             None => bail!(AnswerError::NodeName(own)),
         };
         Ok(general_name::host_name(&text).map_err(|error| not_a_host(&text, error))?)
+    }
+
+    fn ask_host(&mut self, offer: Option<&str>) -> Result<String> {
+        let terminal = &mut self.context.terminal;
+        loop {
+            let answer = terminal.line("Host", offer)?;
+            match general_name::host_name(&answer) {
+                Ok(host) => return Ok(host),
+                Err(error) => terminal.show(&format!("{}\n", not_a_host(&answer, error)))?,
+            }
+        }
     }
 
     /// Asks before something is done, unless `--yes` said it; shows `review` first.
@@ -154,7 +164,11 @@ impl<'a> Session<'a> {
                 option: "--passphrase-file",
             });
         }
-        let mut typed = self.context.terminal.secret(question)?;
+        let mut typed = self
+            .context
+            .terminal
+            .secret(&text::for_terminal(question))?;
+        passphrase::check(&typed, Source::Typed)?;
         Ok(Passphrase::new(std::mem::take(&mut *typed)))
     }
 
@@ -173,6 +187,7 @@ impl<'a> Session<'a> {
             .context
             .terminal
             .new_secret("Passphrase for the new CA key", "The same again")?;
+        passphrase::check(&typed, Source::Typed)?;
         Ok(Passphrase::new(std::mem::take(&mut *typed)))
     }
 

@@ -120,7 +120,7 @@ impl fmt::Display for Report {
             writeln!(f, "  certificate  {}", out.display())?;
         }
         if let Some(files) = &self.host_files {
-            writeln!(f, "  for its mail server  {}/", files.display())?;
+            writeln!(f, "  host files   {}/", files.display())?;
         }
         match &self.next {
             Some(next) => writeln!(f, "next: {next} >> /etc/mail/sendmail.mc"),
@@ -174,7 +174,10 @@ pub fn confirm(session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<
             session.note(note);
         }
     }
-    session.confirm(&plan.review(store), "Sign the certificate?")
+    // What would fail after all the answers fails before the first question.
+    store.private_key()?;
+    let width = session.context.terminal.width();
+    session.confirm(&plan.review(store, width), "Sign the certificate?")
 }
 
 fn read_request(

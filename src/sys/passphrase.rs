@@ -42,6 +42,8 @@ pub enum Source {
     Environment,
     /// The file of a systemd credential.
     Credential(PathBuf),
+    /// The answer to a question.
+    Typed,
 }
 
 /// Why a source has no usable passphrase.
@@ -126,6 +128,7 @@ impl fmt::Display for Source {
             Self::Stdin => f.write_str("standard input"),
             Self::Fd(fd) => write!(f, "file descriptor {fd}"),
             Self::Environment => f.write_str(VARIABLE),
+            Self::Typed => f.write_str("the answer"),
             Self::Credential(path) => write!(f, "the credential {}", path.display()),
         }
     }
@@ -151,10 +154,23 @@ fn from_file(path: &Path, from: Source) -> Result<Zeroizing<Vec<u8>>, Passphrase
 fn first_line(input: &mut dyn Read, from: Source) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
     match read_line(input) {
         Err(source) => Err(PassphraseError::Read { from, source }),
-        Ok(line) if line.is_empty() => Err(PassphraseError::Empty(from)),
-        Ok(line) if line.len() > MAX_LENGTH => Err(PassphraseError::TooLong(from)),
-        Ok(line) if line.contains(&0) => Err(PassphraseError::Nul(from)),
-        Ok(line) => Ok(line),
+        Ok(line) => {
+            check(&line, from)?;
+            Ok(line)
+        }
+    }
+}
+
+/// Whether OpenSSL too can be given this passphrase, so that a key made with it opens there.
+///
+/// # Errors
+/// When it is empty, too long, or has a NUL byte.
+pub fn check(passphrase: &[u8], from: Source) -> Result<(), PassphraseError> {
+    match passphrase {
+        [] => Err(PassphraseError::Empty(from)),
+        long if long.len() > MAX_LENGTH => Err(PassphraseError::TooLong(from)),
+        nul if nul.contains(&0) => Err(PassphraseError::Nul(from)),
+        _ => Ok(()),
     }
 }
 

@@ -18,7 +18,9 @@ use std::thread;
 use std::time::Duration;
 
 use dialoguer::console::Term;
-use rustix::termios::{OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
+};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -33,6 +35,11 @@ const INTERRUPTED: i32 = 130;
 pub trait Terminal {
     /// Is there someone to ask?
     fn is_present(&self) -> bool;
+
+    /// How many columns it has.
+    fn width(&self) -> usize {
+        80
+    }
 
     /// Shows text, such as the review of a certificate, that a question is about.
     ///
@@ -133,6 +140,14 @@ pub struct RealTerminal;
 impl Terminal for RealTerminal {
     fn is_present(&self) -> bool {
         io::stderr().is_terminal() && input().is_ok()
+    }
+
+    fn width(&self) -> usize {
+        match tcgetwinsize(io::stderr()) {
+            // 0 is what a terminal says that does not know.
+            Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(40, 100),
+            _ => 80,
+        }
     }
 
     fn show(&mut self, text: &str) -> Result<(), PromptError> {
