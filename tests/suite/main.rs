@@ -14,4 +14,5 @@ mod provisioning;
 mod requests;
 mod sendmail;
 mod streams;
+mod terminal;
 mod unattended;
