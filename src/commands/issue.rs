@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
-use super::issuance::{self, Plan};
+use super::issuance::{self, Plan, Refusal};
 use super::req;
 use super::session::Session;
 use super::sign::{self, Report};
@@ -89,6 +89,11 @@ pub fn run(args: &Issue, session: &mut Session<'_>) -> Result<Outcome> {
     };
     let now = session.context.now();
     let settle = |store: &Store| -> Result<Plan> {
+        // What the choice of the key rests on must still be so.
+        let found = store.hosts.certificate(&file_name)?;
+        if found.map(|found| found.serial) != present.as_ref().map(|known| known.serial.clone()) {
+            bail!(Refusal::ChangedMeanwhile(store.settings.root.clone()));
+        }
         issuance::plan(store, &request, Some(&key), &terms, now)
     };
     let plan = settle(&store)?;
