@@ -62,8 +62,8 @@ pub enum Refusal {
         not_before: OffsetDateTime,
         not_after: OffsetDateTime,
     },
-    /// Somebody changed the directory while a question was open.
-    #[error("{} was changed while the question was open; nothing was signed", .0.display())]
+    /// Somebody changed the directory after it was looked at.
+    #[error("{} was changed by another command meanwhile; nothing was signed", .0.display())]
     ChangedMeanwhile(PathBuf),
 }
 
@@ -360,6 +360,11 @@ impl Plan {
         }
         text.push('\n');
         text
+    }
+
+    /// The serial number of the certificate that will no longer be the host's.
+    pub fn replaces(&self) -> Option<&str> {
+        self.replaces.as_ref().map(|(serial, _)| &**serial)
     }
 
     /// Whether the host's key lives in this directory.

@@ -583,7 +583,7 @@ fn what_was_signed_while_the_question_was_open_is_not_signed_again() {
         let screen = terminal.exits("1");
         assert_shows(
             &screen,
-            &["error: CA was changed while the question was open; nothing was signed\nhint: "],
+            &["error: CA was changed by another command meanwhile; nothing was signed\nhint: "],
         );
         assert_eq!(terminal.ca(), before, "{screen}");
         assert_eq!(terminal.certificates(), n);
