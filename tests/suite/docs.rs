@@ -503,7 +503,15 @@ fn variable(word: &str) -> Option<&'static str> {
         "000000000000Z" => Some("UTCTIME"),
         "cnf:00:" | "cnf:000:" => Some("cnf:LINE:"),
         _ if word.len() >= 16 && word.chars().all(is_hex) => Some("SERIAL"),
-        _ if word.len() == 95 && word.split(':').all(|pair| pair.len() == 2) => Some("SHA256"),
+        // Half a fingerprint, with the colon that its other half follows.
+        _ if word.len() >= 47
+            && word
+                .trim_end_matches(':')
+                .split(':')
+                .all(|pair| pair.len() == 2) =>
+        {
+            Some("SHA256")
+        }
         _ => None,
     }
 }
