@@ -125,9 +125,9 @@ fn every_command_tells_what_it_did_as_json() {
     let man = json(&["man", &ca.dir.file("man")]);
     assert!(man["pages"].as_array().unwrap().len() > 6);
     ca.dir.write("sendmail.mc", "");
-    let into = ["emit-mc", HOST, "--into", "sendmail.mc", "-q"];
-    assert_eq!(json(&into)["changed"], true);
-    assert_eq!(json(&into)["changed"], false);
+    let into = ["emit-mc", HOST, "--into", "sendmail.mc"];
+    assert_eq!(ca.json(&into)["changed"], true);
+    assert_eq!(ca.json(&into)["changed"], false);
 }
 
 #[test]
@@ -250,7 +250,12 @@ fn a_reader_that_goes_away_is_no_error() {
         let last = ran.stdout.lines().last().unwrap_or_default();
         // 141 is the signal that the shell's own tools end with.
         assert!(matches!(last, "0" | "141"), "{ran}");
-        assert_eq!(ran.stderr, "", "{ran}");
+        // Below a directory like /tmp there is something to warn of.
+        let said = ran
+            .stderr
+            .lines()
+            .find(|line| !line.starts_with("warning: "));
+        assert_eq!(said, None, "{ran}");
     };
     if require(&["bash"]) {
         quiet("\"$@\" completions bash | head -1");
