@@ -497,19 +497,15 @@ fn variable(word: &str) -> Option<&'static str> {
         .map(|c| if c.is_ascii_digit() { '0' } else { c })
         .collect();
     let is_hex = |c: char| matches!(c, '0'..='9' | 'A'..='F');
+    let is_octet = |pair: &str| pair.len() == 2 && pair.chars().all(is_hex);
     match shape.as_str() {
         "0000-00-00" => Some("DATE"),
         "0000-00-00T00:00:00Z" => Some("TIME"),
         "000000000000Z" => Some("UTCTIME"),
         "cnf:00:" | "cnf:000:" => Some("cnf:LINE:"),
         _ if word.len() >= 16 && word.chars().all(is_hex) => Some("SERIAL"),
-        // Half a fingerprint, with the colon that its other half follows.
-        _ if word.len() >= 47
-            && word
-                .trim_end_matches(':')
-                .split(':')
-                .all(|pair| pair.len() == 2) =>
-        {
+        // In one line or in two.
+        _ if word.len() >= 47 && word.trim_end_matches(':').split(':').all(is_octet) => {
             Some("SHA256")
         }
         _ => None,
