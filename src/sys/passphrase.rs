@@ -175,7 +175,7 @@ pub fn check(passphrase: &[u8], from: Source) -> Result<(), PassphraseError> {
 }
 
 /// The first line without its end, cut where it is certain to be too long.
-fn read_line(input: &mut dyn Read) -> io::Result<Zeroizing<Vec<u8>>> {
+pub(super) fn read_line(input: &mut dyn Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let room = MAX_LENGTH + b"\r\n".len();
     // All the room at once: a Vec that grows leaves copies behind.
     let mut line = Zeroizing::new(Vec::with_capacity(room));

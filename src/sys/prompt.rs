@@ -14,15 +14,16 @@ use std::mem;
 use std::os::fd::AsFd;
 use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use dialoguer::console::Term;
 use rustix::termios::{
-    OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
+    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr,
+    tcsetattr,
 };
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use super::passphrase;
 
 /// How often a new secret is asked for until both answers agree.
 const ATTEMPTS: u32 = 3;
@@ -143,9 +144,9 @@ impl Terminal for RealTerminal {
     }
 
     fn width(&self) -> usize {
-        match tcgetwinsize(io::stderr()) {
+        match Term::stderr().size_checked() {
             // 0 is what a terminal says that does not know.
-            Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(40, 100),
+            Some((_, columns)) if columns > 0 => usize::from(columns).clamp(40, 100),
             _ => 80,
         }
     }
@@ -177,9 +178,14 @@ impl Terminal for RealTerminal {
         }
         let quiet = Quiet::begin()?;
         self.show(prompt)?;
-        let mut secret = Zeroizing::new(Term::stderr().read_secure_line()?.into_bytes());
+        let mut terminal = input()?;
+        let mut secret = passphrase::read_line(&mut terminal)?;
+        if secret.len() > passphrase::MAX_LENGTH {
+            // What is left of the line must not become the shell's input.
+            tcflush(&terminal, QueueSelector::IFlush).map_err(io::Error::from)?;
+        }
+        self.show("\n")?;
         secret.retain(|byte| !quiet.keys.contains(byte));
-        // Here Ctrl-D cannot be told from Enter.
         if secret.is_empty() {
             return Err(PromptError::Closed);
         }
@@ -216,6 +222,7 @@ impl Quiet {
         let terminal = input()?;
         let saved = tcgetattr(&terminal)?;
         let mut quiet = saved.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
         // Ctrl-Z would show the passphrase after `fg`, since shells turn the echo on, and Ctrl-\
         // would write it into a core file. A character that interrupts does nothing else.
         let codes = &mut quiet.special_codes;
@@ -226,7 +233,8 @@ impl Quiet {
             )
         });
         let mut before = before();
-        tcsetattr(&terminal, OptionalActions::Now, &quiet)?;
+        // Before the prompt is shown: an answer to it is never echoed and never thrown away.
+        tcsetattr(&terminal, OptionalActions::Flush, &quiet)?;
         *before = Some((terminal, saved));
         Ok(Self { keys })
     }
@@ -243,8 +251,6 @@ impl Drop for Quiet {
 /// Ends the command at SIGINT, SIGTERM and SIGHUP as they do by default, but with the echo on.
 fn restore_on_signals() -> io::Result<()> {
     let installed = ctrlc::set_handler(|| {
-        // The question may be about to turn the echo off: be the last to touch the terminal.
-        thread::sleep(Duration::from_millis(20));
         if let Some((terminal, saved)) = before().as_ref() {
             // What was typed so far must not become the shell's input.
             let _ = tcsetattr(terminal, OptionalActions::Flush, saved);
@@ -328,6 +334,8 @@ mod tests {
     use std::env;
     use std::path::Path;
     use std::process::Command;
+    use std::thread;
+    use std::time::Duration;
     use std::time::Instant;
 
     use tempfile::{TempDir, tempdir};
