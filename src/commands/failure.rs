@@ -18,6 +18,7 @@ use crate::pki::request::RequestError;
 use crate::report::{Failure, invocation, shell_line};
 use crate::store::StoreError;
 use crate::store::create::CreateError;
+use crate::store::hosts::HostError;
 use crate::store::journal::JournalError;
 use crate::store::settings::SettingsError;
 use crate::store::transaction::TransactionError;
@@ -60,7 +61,54 @@ fn is_done_in_part(cause: &(dyn std::error::Error + 'static)) -> bool {
         || matches!(cause.downcast_ref(), Some(SignError::Output { .. }))
 }
 
-fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+type Cause = dyn std::error::Error + 'static;
+
+// An error that is transparent to another is missing from the chain of causes, so the one inside
+// is looked for here.
+fn hint(cause: &Cause) -> Option<String> {
+    own_hint(cause).or_else(|| inside(cause).and_then(hint))
+}
+
+fn inside(cause: &Cause) -> Option<&Cause> {
+    if let Some(error) = cause.downcast_ref() {
+        return match error {
+            StoreError::Settings(inner) => Some(inner),
+            StoreError::File(inner) => Some(inner),
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return match error {
+            TransactionError::Lock(inner) => Some(inner),
+            TransactionError::Journal(inner) => Some(inner),
+            TransactionError::File(inner) => Some(inner),
+            TransactionError::Host(inner) => Some(inner),
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return match error {
+            CreateError::Lock(inner) => Some(inner),
+            CreateError::File(inner) => Some(inner),
+            CreateError::Exists { .. } => None,
+        };
+    }
+    if let Some(SettingsError::Policy(inner)) = cause.downcast_ref() {
+        return Some(inner);
+    }
+    if let Some(HostError::File(inner)) = cause.downcast_ref() {
+        return Some(inner);
+    }
+    if let Some(JournalError::File(inner)) = cause.downcast_ref() {
+        return Some(inner);
+    }
+    if let Some(LockError::File(inner)) = cause.downcast_ref() {
+        return Some(inner);
+    }
+    None
+}
+
+fn own_hint(cause: &Cause) -> Option<String> {
     None.or_else(|| cause.downcast_ref().and_then(answer))
         .or_else(|| cause.downcast_ref().and_then(store))
         .or_else(|| cause.downcast_ref().and_then(settings))
@@ -183,6 +231,10 @@ fn refusal(error: &Refusal) -> Option<String> {
         Refusal::NoName(_) => Some("name the host with --san mail.example.com".into()),
         Refusal::OutlivesCa { .. } => {
             Some("leave out --days to get the longest that is possible".into())
+        }
+        Refusal::NoPlace(path) => {
+            let make = shell_line(&["mkdir", &path.to_string_lossy()]);
+            Some(format!("make it ({make}), or change openssl.cnf"))
         }
         Refusal::NotPermitted { .. } => {
             Some("leave the name out, or have it certified by a CA for that domain".into())

@@ -38,6 +38,9 @@ pub enum Refusal {
         path: PathBuf,
         problem: &'static str,
     },
+    /// Where every certificate is kept there is nothing.
+    #[error("there is no directory {} for the certificates issued", .0.display())]
+    NoPlace(PathBuf),
     /// Whoever has the CA's key needs no certificate from it.
     #[error("the request's key is the CA's own")]
     CaKey,
@@ -118,6 +121,9 @@ pub fn plan(
     now: OffsetDateTime,
 ) -> Result<Plan> {
     check_ca(store, now)?;
+    if !store.settings.new_certs_dir.is_dir() {
+        bail!(Refusal::NoPlace(store.settings.new_certs_dir.clone()));
+    }
     if request.subject_public_key_info == store.certificate.subject_public_key_info {
         bail!(Refusal::CaKey);
     }
