@@ -550,3 +550,94 @@ fn there_is_no_ca_where_there_is_none() {
         );
     }
 }
+
+#[test]
+fn what_stands_in_the_way_is_named_with_what_to_do() {
+    let ca = Ca::new();
+    let issue = ["issue", HOST, "--yes"];
+    run(ca.dir.command("mv").args(["CA/newcerts", "elsewhere"])).exits(0);
+    let said = ca.refuses(&issue);
+    assert!(
+        said.contains("there is no directory") && said.contains("mkdir"),
+        "{said}"
+    );
+    run(ca.dir.command("mv").args(["elsewhere", "CA/newcerts"])).exits(0);
+    ca.edit(
+        "openssl.cnf",
+        "default_days     = 365",
+        "default_days     = soon",
+    );
+    let said = ca.refuses(&issue);
+    assert!(
+        said.contains("openssl.cnf:") && said.contains("a number of days"),
+        "{said}"
+    );
+    ca.edit("openssl.cnf", "= soon", "= 9");
+    ca.write("serial", "none\n");
+    let said = ca.mailca(&issue).exits(1).stderr;
+    assert!(
+        said.contains("hint: put the next serial number into it"),
+        "{said}"
+    );
+    assert!(ca.rows().is_empty() && !ca.exists("hosts/mail.example.test"));
+    ca.write("serial", "01\n");
+    ca.ok(&issue);
+
+    let moved = ca.dir.create_dir("moved").join("openssl.cnf");
+    fs::write(moved, "[ca]\ndefault_ca = CA\n[CA]\ndir = /nowhere\n").unwrap();
+    let ran = run(&mut ca.dir.mailca(&["--ca", "moved", "issue", HOST, "--yes"])).exits(1);
+    assert!(ran.stderr.contains("hint: say --ca /nowhere"), "{ran}");
+}
+
+#[test]
+fn a_held_lock_is_waited_for_and_named() {
+    if !require(&["flock"]) {
+        return;
+    }
+    let ca = Ca::new();
+    ca.ok(&["issue", "first.example.test", "--yes"]);
+    let locked = |args: &[&str]| {
+        let mailca = ca.command(args);
+        let mut flock = ca.dir.command("flock");
+        flock
+            .arg(ca.file("index.txt.lock"))
+            .arg(mailca.get_program());
+        run(flock.args(mailca.get_args()))
+    };
+    let before = ca.tree();
+    let ran = locked(&["issue", HOST, "--yes", "--wait", "0"]).exits(1);
+    assert!(
+        ran.stderr.contains("another mailca holds the lock"),
+        "{ran}"
+    );
+    assert!(
+        ran.stderr.contains("hint: wait longer with --wait"),
+        "{ran}"
+    );
+    before.assert_unchanged(ca.dir.path(), &ran.to_string());
+    // Whoever only reads waits for nobody.
+    locked(&["emit-mc", "--wait", "0"]).exits(0);
+    locked(&["issue", "first.example.test", "--wait", "0"]).exits(0);
+}
+
+#[test]
+fn somebody_else_s_ca_is_left_to_its_owner() {
+    if !User::me().is_root() {
+        return;
+    }
+    let ca = Ca::new();
+    ca.ok(&["issue", HOST, "--yes"]);
+    let before = ca.tree();
+    for args in [
+        &["issue", "a.example.test", "--yes"][..],
+        &["req", "a.example.test"],
+        &["emit-mc", HOST],
+    ] {
+        let mut mailca = User::ordinary().mailca();
+        mailca.current_dir(ca.dir.path()).args(["--ca", "CA"]);
+        let ran = run(mailca.args(args)).exits(1);
+        assert!(ran.stderr.contains("Permission denied"), "{ran}");
+        assert!(ran.stderr.contains("hint: run it as the owner"), "{ran}");
+    }
+    before.assert_unchanged(ca.dir.path(), "another user");
+}
