@@ -298,7 +298,7 @@ fn a_full_disk_under_standard_output_is_an_error() {
 }
 
 #[test]
-fn help_says_what_the_readme_of_each_command_needs() {
+fn the_help_of_every_command_has_examples() {
     for command in [
         "init",
         "req",
@@ -319,7 +319,7 @@ fn help_says_what_the_readme_of_each_command_needs() {
 }
 
 #[test]
-fn every_shell_has_completions_and_bash_and_zsh_read_theirs() {
+fn every_shell_has_completions_and_bash_reads_its_own() {
     let dir = TestDir::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let ran = run(mailca().args(["completions", shell])).exits(0);
