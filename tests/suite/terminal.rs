@@ -141,11 +141,14 @@ impl Terminal {
         self.wait_until("the shell's prompt", |screen| last_line(screen) == "ready>")
     }
 
-    /// Waits until a question is the last thing on the screen; one for a secret is open once the
-    /// echo is off.
+    /// Waits until a question is the last thing on the screen, without an answer; one for a secret
+    /// is open once the echo is off.
     #[track_caller]
     fn wait_for_question(&self, question: &str) -> String {
-        let screen = self.wait_until(question, |screen| last_line(screen).starts_with(question));
+        let screen = self.wait_until(question, |screen| {
+            let line = last_line(screen);
+            line.starts_with(question) && (line.ends_with(':') || line.ends_with("[y/N]"))
+        });
         if question.ends_with("key:") || question == AGAIN || question == CA_PASSPHRASE {
             let tty = self.tmux(&["display-message", "-p", "#{pane_tty}"]);
             self.wait_until("no echo", |_| {
@@ -629,7 +632,7 @@ fn what_is_typed_ahead_answers_its_own_question() {
     // A key is no answer before Enter.
     terminal.start("mailca --ca CA issue mx1.example.org");
     terminal.type_text("y");
-    terminal.wait_for_question(CONFIRM);
+    terminal.wait_until(CONFIRM, |screen| screen.contains(CONFIRM));
     thread::sleep(Duration::from_millis(300));
     assert!(last_line(&terminal.screen()).starts_with(CONFIRM));
     terminal.press("BSpace");
