@@ -81,6 +81,15 @@ pub struct Global {
     pub passphrase_fd: Option<u32>,
 }
 
+impl Global {
+    /// The CA directory that the command works in.
+    #[must_use]
+    pub fn ca_dir(&self) -> PathBuf {
+        let given = self.ca.clone();
+        given.unwrap_or_else(|| PathBuf::from(STANDARD_CA))
+    }
+}
+
 /// The commands; the words of their help stand at their arguments below.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]

@@ -36,9 +36,10 @@ use report::Failure;
 
 /// Runs one command line, the program's name first, and returns its exit status.
 pub fn run(argv: impl IntoIterator<Item = OsString>, context: &mut Context) -> Exit {
-    let cli = match Cli::try_parse_from(argv) {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    let cli = match Cli::try_parse_from(&argv) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, context),
+        Err(error) => return usage(&error, argv.iter().any(|word| word == "--json"), context),
     };
     let global = cli.global.clone();
     match commands::run(cli, context) {
@@ -51,19 +52,30 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, context: &mut Context) -> E
             }
         },
         Err(error) => {
-            let failure: Failure = commands::failure::explain(&error);
+            let failure = commands::failure::explain(&error, &global.ca_dir());
             report::print_failure(&failure, global.json, context);
             failure.exit
         }
     }
 }
 
-fn usage(error: &clap::Error, context: &mut Context) -> Exit {
+fn usage(error: &clap::Error, json: bool, context: &mut Context) -> Exit {
     let text = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = context.stdout.write_all(text.as_bytes());
             Exit::Done
+        }
+        _ if json => {
+            let first = text.lines().next().unwrap_or_default();
+            let failure = Failure {
+                error: first.trim_start_matches("error: ").into(),
+                hint: Some("mailca --help".into()),
+                exit: Exit::Usage,
+                changed: false,
+            };
+            report::print_failure(&failure, json, context);
+            failure.exit
         }
         _ => {
             let _ = context.stderr.write_all(text.as_bytes());

@@ -61,13 +61,16 @@ pub enum EmitError {
 struct Report {
     changed: bool,
     file: PathBuf,
+    #[serde(skip)]
+    next: &'static str,
 }
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let file = self.file.display();
         if self.changed {
-            writeln!(f, "put the lines into {file}")
+            writeln!(f, "put the lines into {file}")?;
+            writeln!(f, "next: {}", self.next)
         } else {
             writeln!(f, "{file} has these lines already; nothing changed")
         }
@@ -96,13 +99,9 @@ pub fn run(args: &EmitMc, session: &mut Session<'_>) -> Result<Outcome> {
         "make -C /etc/mail, and restart Sendmail"
     };
     if let Some(path) = &args.into {
-        let outcome = put_into(path, &lines)?;
-        session.next(build);
-        return Ok(outcome);
+        return put_into(path, &lines, build);
     }
-    session.next(&format!(
-        "append the lines to sendmail.mc, then run: {build}"
-    ));
+    session.next(&format!("with the lines in sendmail.mc, run: {build}"));
     Ok(Outcome::file(lines))
 }
 
@@ -210,7 +209,7 @@ fn unsafe_files(files: &Files) -> Result<Vec<String>, FileError> {
     Ok(problems)
 }
 
-fn put_into(path: &Path, lines: &str) -> Result<Outcome> {
+fn put_into(path: &Path, lines: &str, next: &'static str) -> Result<Outcome> {
     let bytes = files::read(path)?;
     let old = str::from_utf8(&bytes).map_err(|_| EmitError::NotText(path.to_owned()))?;
     let new = sendmail::put_into(old, lines).map_err(|source| EmitError::Into {
@@ -225,5 +224,6 @@ fn put_into(path: &Path, lines: &str) -> Result<Outcome> {
     Ok(Outcome::of(&Report {
         changed,
         file: path.to_owned(),
+        next,
     })?)
 }

@@ -1,6 +1,7 @@
 //! Errors in words: the sentence comes from the module that failed, the hint from here.
 
 use std::io;
+use std::path::Path;
 
 use anyhow::Error;
 
@@ -18,7 +19,6 @@ use crate::pki::request::RequestError;
 use crate::report::{Failure, invocation, shell_line};
 use crate::store::StoreError;
 use crate::store::create::CreateError;
-use crate::store::hosts::HostError;
 use crate::store::journal::JournalError;
 use crate::store::settings::SettingsError;
 use crate::store::transaction::TransactionError;
@@ -26,13 +26,13 @@ use crate::sys::files::FileError;
 use crate::sys::lock::LockError;
 use crate::sys::prompt::PromptError;
 
-/// Puts an error into one sentence, with what to do about it.
+/// Puts an error of a command in the CA directory `ca` into one sentence, with what to do about it.
 #[must_use]
-pub fn explain(error: &Error) -> Failure {
+pub fn explain(error: &Error, ca: &Path) -> Failure {
     let recorded = error.chain().any(is_done_in_part);
     Failure {
         error: sentence(error),
-        hint: error.chain().find_map(hint),
+        hint: error.chain().find_map(|cause| hint(cause, ca)),
         exit: if recorded {
             Exit::Attention
         } else {
@@ -58,57 +58,13 @@ fn sentence(error: &Error) -> String {
 
 fn is_done_in_part(cause: &(dyn std::error::Error + 'static)) -> bool {
     matches!(cause.downcast_ref(), Some(TransactionError::Pending(_)))
+        || matches!(cause.downcast_ref(), Some(JournalError::Unknown(_)))
         || matches!(cause.downcast_ref(), Some(SignError::Output { .. }))
 }
 
 type Cause = dyn std::error::Error + 'static;
 
-// An error that is transparent to another is missing from the chain of causes, so the one inside
-// is looked for here.
-fn hint(cause: &Cause) -> Option<String> {
-    own_hint(cause).or_else(|| inside(cause).and_then(hint))
-}
-
-fn inside(cause: &Cause) -> Option<&Cause> {
-    if let Some(error) = cause.downcast_ref() {
-        return match error {
-            StoreError::Settings(inner) => Some(inner),
-            StoreError::File(inner) => Some(inner),
-            _ => None,
-        };
-    }
-    if let Some(error) = cause.downcast_ref() {
-        return match error {
-            TransactionError::Lock(inner) => Some(inner),
-            TransactionError::Journal(inner) => Some(inner),
-            TransactionError::File(inner) => Some(inner),
-            TransactionError::Host(inner) => Some(inner),
-            _ => None,
-        };
-    }
-    if let Some(error) = cause.downcast_ref() {
-        return match error {
-            CreateError::Lock(inner) => Some(inner),
-            CreateError::File(inner) => Some(inner),
-            CreateError::Exists { .. } => None,
-        };
-    }
-    if let Some(SettingsError::Policy(inner)) = cause.downcast_ref() {
-        return Some(inner);
-    }
-    if let Some(HostError::File(inner)) = cause.downcast_ref() {
-        return Some(inner);
-    }
-    if let Some(JournalError::File(inner)) = cause.downcast_ref() {
-        return Some(inner);
-    }
-    if let Some(LockError::File(inner)) = cause.downcast_ref() {
-        return Some(inner);
-    }
-    None
-}
-
-fn own_hint(cause: &Cause) -> Option<String> {
+fn hint(cause: &Cause, ca: &Path) -> Option<String> {
     None.or_else(|| cause.downcast_ref().and_then(answer))
         .or_else(|| cause.downcast_ref().and_then(store))
         .or_else(|| cause.downcast_ref().and_then(settings))
@@ -123,7 +79,7 @@ fn own_hint(cause: &Cause) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(request))
         .or_else(|| cause.downcast_ref().and_then(policy))
         .or_else(|| cause.downcast_ref().and_then(key))
-        .or_else(|| cause.downcast_ref().and_then(emit))
+        .or_else(|| cause.downcast_ref().and_then(|error| emit(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(prompt))
         .or_else(|| cause.downcast_ref().and_then(file))
 }
@@ -180,9 +136,9 @@ fn create(error: &CreateError) -> Option<String> {
 
 fn transaction(error: &TransactionError) -> Option<String> {
     match error {
-        TransactionError::NotUnique { .. } => {
-            Some("revoke that one first, or say unique_subject = no in index.txt.attr".into())
-        }
+        TransactionError::NotUnique { serial, .. } => Some(format!(
+            "openssl ca -config openssl.cnf -revoke newcerts/{serial}.pem, or say unique_subject = no in index.txt.attr"
+        )),
         TransactionError::Pending(_) => {
             Some("mend the cause; the next mailca command that writes finishes it".into())
         }
@@ -325,15 +281,16 @@ fn key(error: &KeyError) -> Option<String> {
     }
 }
 
-fn emit(error: &EmitError) -> Option<String> {
+fn emit(error: &EmitError, ca: &Path) -> Option<String> {
     match error {
         EmitError::Ambiguous(hosts) => {
             let first = hosts.first().map_or("HOST", String::as_str);
-            Some(shell_line(&["mailca", "emit-mc", first]))
+            Some(invocation(ca, &["emit-mc", first]))
         }
-        EmitError::NoHosts(_) => Some("mailca issue mail.example.com".into()),
+        EmitError::NoHosts(_) => Some(invocation(ca, &["issue", "mail.example.com"])),
         EmitError::NotHere { host, .. } => Some(format!(
-            "mailca issue {host}, or --dir DIR if its files lie on another machine"
+            "{}, or --dir DIR if its files lie on another machine",
+            invocation(ca, &["issue", host])
         )),
         EmitError::ForeignKey { .. } => {
             Some("a server with this pair would offer no STARTTLS; name its own key".into())

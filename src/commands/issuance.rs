@@ -270,6 +270,11 @@ fn validity(
     let wanted = terms
         .not_after
         .unwrap_or(not_before + Duration::days(days.into()));
+    // As many days as the CA was made for are not too many a moment later.
+    let wanted = match wanted - ca {
+        surplus if surplus < Duration::DAY && terms.not_after.is_none() => wanted.min(ca),
+        _ => wanted,
+    };
     let was_asked = terms.days.is_some() || terms.not_after.is_some();
     if wanted > ca && was_asked {
         return Err(Refusal::OutlivesCa { asked: wanted, ca });

@@ -55,7 +55,7 @@ const DUE: Duration = Duration::days(30);
 pub fn run(args: &Issue, session: &mut Session<'_>) -> Result<Outcome> {
     let host = session.host(args.host.as_deref())?;
     let names = req::names_of(&host, &args.san);
-    let store = session.open_store()?;
+    let store = session.open_store_to_sign()?;
     let file_name = hosts::file_name(&host)?;
     store.hosts.check_name(&file_name, &host)?;
     let present = store.hosts.certificate(&file_name)?;

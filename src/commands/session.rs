@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::cli::{Global, STANDARD_CA};
+use crate::cli::Global;
 use crate::context::Context;
 use crate::pki::general_name::{self, GeneralNameError};
 use crate::pki::key::{KeyError, Passphrase, PrivateKey};
@@ -56,8 +56,7 @@ impl<'a> Session<'a> {
     }
 
     pub fn ca_dir(&self) -> PathBuf {
-        let given = self.global.ca.clone();
-        given.unwrap_or_else(|| PathBuf::from(STANDARD_CA))
+        self.global.ca_dir()
     }
 
     pub fn wait(&self) -> Duration {
@@ -69,6 +68,15 @@ impl<'a> Session<'a> {
         let store = self.reopen_store()?;
         for warning in &store.settings.warnings {
             self.warn(warning);
+        }
+        Ok(store)
+    }
+
+    /// Opens the CA to sign, and says what of its settings does not count then.
+    pub fn open_store_to_sign(&mut self) -> Result<Store> {
+        let store = self.open_store()?;
+        for ignored in &store.settings.ignored {
+            self.warn(ignored);
         }
         Ok(store)
     }

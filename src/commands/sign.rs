@@ -130,7 +130,7 @@ impl fmt::Display for Report {
 }
 
 pub fn run(args: Sign, session: &mut Session<'_>) -> Result<Outcome> {
-    let store = session.open_store()?;
+    let store = session.open_store_to_sign()?;
     let (name, bytes) = read_request(&args, &store, session)?;
     let private_key = private_key(&name, &bytes)?;
     let strength = if args.allow_legacy {

@@ -22,7 +22,7 @@ pub enum CertificateError {
     #[error("its certificate cannot be read ({0})")]
     Malformed(String),
     /// A name in it cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Name(#[from] NameError),
 }
 

@@ -59,7 +59,7 @@ pub enum PolicyError {
         expected: String,
     },
     /// The subject cannot be written again.
-    #[error(transparent)]
+    #[error("{0}")]
     Name(#[from] NameError),
 }
 

@@ -55,10 +55,10 @@ pub enum RequestError {
     #[error("it asks for a name that cannot be certified: {0}")]
     BadName(#[from] GeneralNameError),
     /// Its subject cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Subject(#[from] NameError),
     /// The private key beside it cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Key(#[from] KeyError),
 }
 

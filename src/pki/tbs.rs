@@ -23,7 +23,7 @@ pub enum WriteError {
     #[error("the certificate cannot be encoded ({0})")]
     Der(#[from] der::Error),
     /// The key cannot sign it.
-    #[error(transparent)]
+    #[error("{0}")]
     Key(#[from] KeyError),
 }
 

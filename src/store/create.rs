@@ -24,10 +24,10 @@ pub enum CreateError {
         found: String,
     },
     /// Somebody else makes one there right now.
-    #[error(transparent)]
+    #[error("{0}")]
     Lock(#[from] LockError),
     /// A file could not be written.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
 }
 

@@ -46,7 +46,7 @@ pub enum HostError {
     #[error("{} holds no private key", .0.display())]
     NoKey(PathBuf),
     /// A file there cannot be read or written.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
 }
 

@@ -73,7 +73,7 @@ pub enum JournalError {
     #[error("it is unknown whether the certificate was issued: {0}")]
     Unknown(FileError),
     /// The journal cannot be opened or read.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
 }
 

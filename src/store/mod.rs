@@ -64,10 +64,10 @@ pub enum StoreError {
         mode: u32,
     },
     /// openssl.cnf cannot be used.
-    #[error(transparent)]
+    #[error("{0}")]
     Settings(#[from] SettingsError),
     /// A file cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
 }
 

@@ -17,7 +17,7 @@ mod tests;
 #[derive(Debug, Error)]
 pub enum SettingsError {
     /// openssl.cnf cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Conf(#[from] ConfError),
     /// There is no `[ ca ] default_ca`.
     #[error("{} names no default_ca in its section [ ca ]", .0.display())]
@@ -55,7 +55,7 @@ pub enum SettingsError {
         name: String,
     },
     /// The policy section is wrong.
-    #[error(transparent)]
+    #[error("{0}")]
     Policy(#[from] PolicyError),
 }
 
@@ -90,6 +90,8 @@ pub struct Settings {
     pub crl_url: Option<String>,
     /// what the administrator should know about these settings, a sentence each
     pub warnings: Vec<String>,
+    /// what of the file does not count for what mailca signs, a sentence each
+    pub ignored: Vec<String>,
     file: Option<PathBuf>,
     conf: Conf,
     section: String,
@@ -138,6 +140,7 @@ impl Settings {
             profile: Profile::default(),
             crl_url: None,
             warnings: Vec::new(),
+            ignored: Vec::new(),
             file,
             conf,
             section,
@@ -227,7 +230,7 @@ impl Settings {
             Some("sha512") => self.digest = Some(Digest::Sha512),
             Some(other) => {
                 let place = self.place(&self.section, "default_md");
-                self.warnings.push(format!(
+                self.ignored.push(format!(
                     "{place}: default_md = {other} is not used: mailca signs with sha256, sha384 or sha512"
                 ));
             }
@@ -303,7 +306,7 @@ impl Settings {
                 skipped.path.display()
             ));
         }
-        self.warnings.extend(ignored);
+        self.ignored.extend(ignored);
     }
 
     /// The policy to sign under: the section `asked` for, else `[ mailca ] policy`, else

@@ -28,16 +28,16 @@ mod tests;
 #[derive(Debug, Error)]
 pub enum TransactionError {
     /// The lock was not to be had.
-    #[error(transparent)]
+    #[error("{0}")]
     Lock(#[from] LockError),
     /// The commit failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Journal(#[from] JournalError),
     /// Before the commit, a file could not be read or written: nothing was issued.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// A host's folder stands in the way.
-    #[error(transparent)]
+    #[error("{0}")]
     Host(#[from] HostError),
     /// `serial` holds no serial number.
     #[error("{}: {source}", .path.display())]
@@ -72,7 +72,7 @@ pub enum TransactionError {
 #[derive(Debug, Error)]
 pub enum PublishError {
     /// A file could not be written.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// Somebody else's certificate has the serial number.
     #[error("{} holds another certificate", .0.display())]

@@ -25,7 +25,7 @@ pub enum LockError {
         waited: Duration,
     },
     /// The lock file cannot be opened or locked.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
 }
 

@@ -284,7 +284,7 @@ fn with_nothing_to_warn_of_only_the_next_step_is_said() {
     ca.ok(&["issue", HOST, "--yes"]);
     let said = ca.ok(&["emit-mc", HOST]).stderr;
     assert!(
-        said.starts_with("next: append") && said.lines().count() == 1,
+        said.starts_with("next: with the lines in sendmail.mc") && said.lines().count() == 1,
         "{said}"
     );
     assert_eq!(ca.ok(&["emit-mc", HOST, "--quiet"]).stderr, "");

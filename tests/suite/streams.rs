@@ -189,6 +189,10 @@ fn usage_errors_are_status_two_and_touch_nothing() {
         assert_eq!(ran.stdout, "", "{ran}");
         assert!(!ran.stderr.is_empty(), "{ran}");
     }
+    let ran = ca.mailca(&["--json", "issue", HOST, "--bogus"]).exits(2);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["changed"], false);
+    assert_eq!(document["error"], "unexpected argument '--bogus' found");
     before.assert_unchanged(ca.dir.path(), "usage errors");
 }
 
