@@ -155,15 +155,9 @@ Examples:
   mailca req mail.example.com --san smtp.example.com --san 192.0.2.25
   mailca req mail.example.com --out-dir .")]
 pub struct Req {
-    /// The mail host's full name [default: this machine's]
-    #[arg(value_name = "HOST")]
-    pub host: Option<String>,
-    /// Another name of the host: DNS name, IP address or e-mail address; may be given several times
-    #[arg(long, value_name = "NAME", value_parser = GeneralName::parse)]
-    pub san: Vec<GeneralName>,
-    /// The request's subject [default: /CN=HOST]
-    #[arg(long, value_name = "SUBJECT", value_parser = Name::from_oneline)]
-    pub subject: Option<Name>,
+    /// who it is
+    #[command(flatten)]
+    pub host: Host,
     /// Type of the key: p256, p384, ed25519, rsa2048, rsa3072, rsa4096 [default: p256]
     #[arg(long, value_name = "TYPE", conflicts_with = "key")]
     pub key_type: Option<KeyType>,
@@ -232,15 +226,9 @@ Examples:
   mailca issue mail.example.com --san smtp.example.com --replace
   mailca issue mail.example.com --yes --json --passphrase-file /root/ca.pass")]
 pub struct Issue {
-    /// The mail host's full name [default: this machine's]
-    #[arg(value_name = "HOST")]
-    pub host: Option<String>,
-    /// Another name of the host: DNS name, IP address or e-mail address; may be given several times
-    #[arg(long, value_name = "NAME", value_parser = GeneralName::parse)]
-    pub san: Vec<GeneralName>,
-    /// The certificate's subject [default: /CN=HOST]
-    #[arg(long, value_name = "SUBJECT", value_parser = Name::from_oneline)]
-    pub subject: Option<Name>,
+    /// who it is
+    #[command(flatten)]
+    pub host: Host,
     /// Type of the key: p256, p384, ed25519, rsa2048, rsa3072, rsa4096 [default: the present one's, or p256]
     #[arg(long, value_name = "TYPE")]
     pub key_type: Option<KeyType>,
@@ -250,6 +238,20 @@ pub struct Issue {
     /// Issue another certificate where the present one differs
     #[arg(long)]
     pub replace: bool,
+}
+
+/// Who a certificate is for.
+#[derive(Clone, Debug, Args)]
+pub struct Host {
+    /// The mail host's full name [default: this machine's]
+    #[arg(value_name = "HOST")]
+    pub name: Option<String>,
+    /// Another name of the host: DNS name, IP address or e-mail address; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = GeneralName::parse)]
+    pub san: Vec<GeneralName>,
+    /// The subject [default: /CN=HOST]
+    #[arg(long, value_name = "SUBJECT", value_parser = Name::from_oneline)]
+    pub subject: Option<Name>,
 }
 
 /// What a certificate is for, and how long.

@@ -53,8 +53,8 @@ pub enum IssueRefusal {
 const DUE: Duration = Duration::days(30);
 
 pub fn run(args: &Issue, session: &mut Session<'_>) -> Result<Outcome> {
-    let host = session.host(args.host.as_deref())?;
-    let names = req::names_of(&host, &args.san);
+    let host = session.host(args.host.name.as_deref())?;
+    let names = req::names_of(&host, &args.host.san);
     let store = session.open_store_to_sign()?;
     let file_name = hosts::file_name(&host)?;
     store.hosts.check_name(&file_name, &host)?;
@@ -151,6 +151,7 @@ fn judge(
         return Ok(differs(has, asked));
     }
     if let Some(subject) = args
+        .host
         .subject
         .as_ref()
         .filter(|name| **name != present.subject)
@@ -198,7 +199,7 @@ fn host_key(args: &Issue, store: &Store, host: &str, new_key: bool) -> Result<Pr
 
 // A policy that wants attributes to match the CA's gets them, since nobody wrote this subject.
 fn subject(args: &Issue, host: &str, store: &Store) -> Result<Name> {
-    if let Some(subject) = &args.subject {
+    if let Some(subject) = &args.host.subject {
         return Ok(subject.clone());
     }
     let plain = Name::common_name_only(host)?;

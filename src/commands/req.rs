@@ -87,9 +87,9 @@ pub fn names_of(host: &str, others: &[GeneralName]) -> Vec<GeneralName> {
 }
 
 pub fn run(args: &Req, session: &mut Session<'_>) -> Result<Outcome> {
-    let host = session.host(args.host.as_deref())?;
-    let names = names_of(&host, &args.san);
-    let subject = match &args.subject {
+    let host = session.host(args.host.name.as_deref())?;
+    let names = names_of(&host, &args.host.san);
+    let subject = match &args.host.subject {
         Some(subject) => subject.clone(),
         None => Name::common_name_only(&host)?,
     };

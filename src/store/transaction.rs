@@ -1,7 +1,7 @@
 //! The one way in which an issued certificate gets into the directory: serial, then journal, then
 //! everything else. Two waits for the disk, whatever the number of files.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -430,14 +430,14 @@ fn folder_name(host: &str, serial: &SerialNumber) -> String {
     format!("{host}.{serial}")
 }
 
+fn open_register(database: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(database)
+}
+
 // The status is one character, overwritten in place, if the row is still where it was.
 fn expire_row(database: &Path, at: u64, serial: &str) -> Result<(), FileError> {
     let fail = |error| FileError::new("write", database, error);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(database)
-        .map_err(fail)?;
+    let file = open_register(database).map_err(fail)?;
     let mut head = [0; 512];
     let read = file.read_at(&mut head, at).map_err(fail)?;
     let text = String::from_utf8_lossy(&head[..read]);
@@ -455,11 +455,7 @@ fn append_row(database: &Path, at: u64, serial: &str, line: &str) -> Result<(), 
         files::create_new(database, b"", 0o644)?;
     }
     let fail = |error| FileError::new("write", database, error);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(database)
-        .map_err(fail)?;
+    let file = open_register(database).map_err(fail)?;
     let length = file.metadata().map_err(fail)?.size();
     let mut there = vec![0; line.len()];
     let read = match length.checked_sub(at) {
@@ -476,12 +472,7 @@ fn append_row(database: &Path, at: u64, serial: &str, line: &str) -> Result<(), 
             .and_then(|()| file.write_all_at(line.as_bytes(), at))
             .map_err(fail);
     }
-    let mut found = false;
-    index::scan(database, |_, row| {
-        found = row.serial == serial;
-        !found
-    })?;
-    if found {
+    if index::has_serial(database, serial)? {
         return Ok(());
     }
     let (end, ended) = index::end(database)?;
