@@ -373,11 +373,6 @@ impl Plan {
         text
     }
 
-    /// The serial number of the certificate that will no longer be the host's.
-    pub fn replaces(&self) -> Option<&str> {
-        self.replaces.as_ref().map(|(serial, _)| &**serial)
-    }
-
     /// Whether the host's key lives in this directory.
     pub fn has_key(&self) -> bool {
         self.key != HostKeySource::Elsewhere
