@@ -235,6 +235,7 @@ fn sign(error: &SignError) -> Option<String> {
             )),
             _ => None,
         },
+        SignError::OutputTaken(_) => Some("name another file with --out".into()),
         SignError::Output { .. } => Some("copy the certificate from there".into()),
         SignError::Request { .. } => None,
     }

@@ -15,6 +15,7 @@ use crate::cli::Sign;
 use crate::pki::certificate::Certificate;
 use crate::pki::general_name::GeneralName;
 use crate::pki::key::{EncodedKey, KeyError, PrivateKey};
+use crate::pki::pem_text;
 use crate::pki::profile::Profile;
 use crate::pki::request::{Request, RequestError, Strength};
 use crate::pki::text;
@@ -44,6 +45,9 @@ pub enum SignError {
     /// There is no newreq.pem.
     #[error("there is no request in {}", .0.display())]
     NoRequest(PathBuf),
+    /// What stands where the certificate shall go is something else.
+    #[error("{} holds something else than an issued certificate, and is not overwritten", .0.display())]
+    OutputTaken(PathBuf),
     /// The certificate is issued, and only its copy is missing.
     #[error("{certificate} was issued, but {source}")]
     Output {
@@ -131,6 +135,9 @@ impl fmt::Display for Report {
 
 pub fn run(args: Sign, session: &mut Session<'_>) -> Result<Outcome> {
     let store = session.open_store_to_sign()?;
+    if let Some(out) = &args.out {
+        check_output(out, &store)?;
+    }
     let (name, bytes) = read_request(&args, &store, session)?;
     let private_key = private_key(&name, &bytes)?;
     let strength = if args.allow_legacy {
@@ -178,6 +185,26 @@ pub fn confirm(session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<
     store.private_key()?;
     let width = session.context.terminal.width();
     session.confirm(&plan.review(store, width), "Sign the certificate?")
+}
+
+// A slip in --out must not cost a key, the register, or a certificate that the CA keeps.
+fn check_output(out: &Path, store: &Store) -> Result<()> {
+    let Ok(there) = out.canonicalize() else {
+        return Ok(());
+    };
+    let kept = [
+        &store.settings.certificate,
+        &store.settings.new_certs_dir,
+        store.hosts.root(),
+    ];
+    let is_kept = kept
+        .iter()
+        .filter_map(|kept| kept.canonicalize().ok())
+        .any(|kept| there.starts_with(kept));
+    if is_kept || (there.is_file() && !pem_text::holds_only("CERTIFICATE", &files::read(&there)?)) {
+        bail!(SignError::OutputTaken(out.to_owned()));
+    }
+    Ok(())
 }
 
 fn read_request(

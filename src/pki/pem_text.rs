@@ -29,6 +29,12 @@ fn label<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a str> {
     str::from_utf8(label.strip_suffix(b"-----")?).ok()
 }
 
+/// Whether nothing but blocks of this label are in a text, or it is empty.
+#[must_use]
+pub fn holds_only(label: &str, bytes: &[u8]) -> bool {
+    bytes.is_empty() || blocks(bytes).is_some_and(|all| all.iter().all(|one| one.tag() == label))
+}
+
 /// One block, in lines of 64 characters that end in a line feed.
 #[must_use]
 pub fn encode(label: &str, der: &[u8]) -> String {

@@ -641,3 +641,28 @@ fn somebody_else_s_ca_is_left_to_its_owner() {
     }
     before.assert_unchanged(ca.dir.path(), "another user");
 }
+
+#[test]
+fn out_overwrites_nothing_but_certificates_of_its_own() {
+    let ca = Ca::new();
+    ca.ok(&["req", HOST, "--out-dir", "."]);
+    let request = format!("{HOST}.csr");
+    ca.ok(&["sign", &request, "--yes", "--out", "mail.pem"]);
+    ca.ok(&["sign", &request, "--yes", "--out", "mail.pem"]);
+    let issued = fs::read_dir(ca.file("newcerts")).unwrap();
+    let issued = issued.map(|entry| entry.unwrap().path().display().to_string());
+    let before = ca.tree();
+    let own = [
+        "private/cakey.pem",
+        "cacert.pem",
+        "index.txt",
+        "openssl.cnf",
+    ];
+    let own = own.into_iter().map(|name| ca.file(name));
+    let made = [format!("{HOST}.key"), request.clone()];
+    for taken in own.chain(made).chain(issued) {
+        let said = ca.refuses(&["sign", &request, "--yes", "--out", &taken]);
+        assert!(said.contains("is not overwritten"), "{taken}: {said}");
+    }
+    before.assert_unchanged(ca.dir.path(), "nothing was signed");
+}
