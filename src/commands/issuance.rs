@@ -1,9 +1,11 @@
 //! From a request to a recorded certificate: what `sign` and `issue` have in common.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use textwrap::{Options, WordSeparator};
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
@@ -382,32 +384,13 @@ impl Plan {
 /// The column where values begin.
 const LABEL: usize = 11;
 
-/// Breaks a value into lines of `width` characters, between words where that is possible, so that
-/// no part of it begins a line where a label would.
-fn wrap(value: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut length = 0;
-    for word in value.split_inclusive(' ') {
-        let needed = word.trim_end_matches(' ').chars().count();
-        if needed > 0 && length > 0 && length + needed > width {
-            lines.push(std::mem::take(&mut line));
-            length = 0;
-        }
-        for character in word.chars() {
-            if length >= width.max(1) && character != ' ' {
-                lines.push(std::mem::take(&mut line));
-                length = 0;
-            }
-            line.push(character);
-            length += 1;
-        }
-    }
-    lines.push(line);
-    lines
-        .iter()
-        .map(|line| line.trim_end().to_owned())
-        .collect()
+/// Breaks a value into lines of `width` columns, between words where that is possible, so that no
+/// part of it begins a line where a label would.
+fn wrap(value: &str, width: usize) -> Vec<Cow<'_, str>> {
+    textwrap::wrap(
+        value,
+        Options::new(width.max(1)).word_separator(WordSeparator::AsciiSpace),
+    )
 }
 
 /// Signs what was planned and records it. `settle` makes the plan again under the lock.
