@@ -172,25 +172,36 @@ pub struct Req {
     pub if_missing: bool,
 }
 
-/// Sign a certificate request
+/// Sign certificate requests
 ///
 /// The request is PKCS#10 in PEM or DER, or the newreq.pem of the book: a self-signed certificate
 /// with its private key in the same file. What is certified is shown first: the subject as the
 /// policy leaves it, the names, the purposes of the profile. Of the request's extensions only the
 /// SubjectAltName counts.
+///
+/// Several requests are signed by one command. One that is refused is named and does not spoil
+/// the others (exit status 3), unless --atomic says so. Their certificates are in newcerts/, and in
+/// --out-dir; newcert.pem is that of a single request only.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mailca sign
   mailca sign mx1.csr --out mx1.pem
+  mailca sign requests/ --out-dir certificates/
   ssh mx1 cat mx1.csr | mailca sign - --out - --yes | ssh mx1 'cat > mx1.pem'")]
 pub struct Sign {
-    /// The request: a file, or - for standard input [default: newreq.pem in the CA directory]
-    #[arg(value_name = "REQUEST", value_hint = ValueHint::FilePath)]
-    pub request: Option<PathBuf>,
+    /// The requests: files, folders of *.csr files, or - for standard input [default: newreq.pem in the CA directory]
+    #[arg(value_name = "REQUEST", value_hint = ValueHint::AnyPath)]
+    pub requests: Vec<PathBuf>,
     /// Write the certificate to FILE, or to standard output (-), instead of newcert.pem
     #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
+    /// Write each certificate to DIR, named as its request: a.csr gives a.pem
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "out")]
+    pub out_dir: Option<PathBuf>,
+    /// Of several requests, sign all or none
+    #[arg(long)]
+    pub atomic: bool,
     /// The certificate's names instead of the request's; may be given several times
     #[arg(long, value_name = "NAME", value_parser = GeneralName::parse)]
     pub san: Vec<GeneralName>,
@@ -224,7 +235,8 @@ pub struct Sign {
 Examples:
   mailca issue mail.example.com
   mailca issue mail.example.com --san smtp.example.com --replace
-  mailca issue mail.example.com --yes --json --passphrase-file /root/ca.pass")]
+  mailca issue mail.example.com --yes --json --passphrase-file /root/ca.pass
+  mailca issue --from hosts.txt")]
 pub struct Issue {
     /// who it is
     #[command(flatten)]
@@ -238,6 +250,12 @@ pub struct Issue {
     /// Issue another certificate where the present one differs
     #[arg(long)]
     pub replace: bool,
+    /// Do it for every host in FILE: one a line, with its other names behind it
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath, conflicts_with_all = ["name", "san", "subject"])]
+    pub from: Option<PathBuf>,
+    /// Of several hosts, issue for all or none
+    #[arg(long, requires = "from")]
+    pub atomic: bool,
 }
 
 /// Who a certificate is for.

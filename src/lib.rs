@@ -13,6 +13,9 @@
 //!            +--- sys   files, locks, questions on a terminal
 //! ```
 
+#[cfg(test)]
+extern crate self as mailca;
+
 pub mod cli;
 pub mod commands;
 pub mod context;

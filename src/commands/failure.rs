@@ -20,6 +20,7 @@ use crate::report::{Failure, invocation, shell_line};
 use crate::store::StoreError;
 use crate::store::create::CreateError;
 use crate::store::journal::JournalError;
+use crate::store::register::RegisterError;
 use crate::store::settings::SettingsError;
 use crate::store::transaction::TransactionError;
 use crate::sys::files::FileError;
@@ -70,6 +71,7 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(settings))
         .or_else(|| cause.downcast_ref().and_then(create))
         .or_else(|| cause.downcast_ref().and_then(transaction))
+        .or_else(|| cause.downcast_ref().and_then(|error| register(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(journal))
         .or_else(|| cause.downcast_ref().and_then(lock))
         .or_else(|| cause.downcast_ref().and_then(refusal))
@@ -136,10 +138,7 @@ fn create(error: &CreateError) -> Option<String> {
 
 fn transaction(error: &TransactionError) -> Option<String> {
     match error {
-        TransactionError::NotUnique { serial, .. } => Some(format!(
-            "openssl ca -config openssl.cnf -revoke newcerts/{serial}.pem, or say unique_subject = no in index.txt.attr"
-        )),
-        TransactionError::Pending(_) => {
+        TransactionError::Pending(_) | TransactionError::Recovery(_) => {
             Some("mend the cause; the next mailca command that writes finishes it".into())
         }
         TransactionError::RequestHoldsKey(path) => {
@@ -151,6 +150,41 @@ fn transaction(error: &TransactionError) -> Option<String> {
             Some("put the next serial number into it, in hexadecimal digits".into())
         }
         _ => None,
+    }
+}
+
+fn register(error: &RegisterError, ca: &Path) -> Option<String> {
+    let revoke = |serial: &str| {
+        let file = format!("newcerts/{serial}.pem");
+        let enter = shell_line(&["cd", &ca.to_string_lossy()]);
+        let revoke = shell_line(&["openssl", "ca", "-config", "openssl.cnf", "-revoke", &file]);
+        format!("{enter} && {revoke}")
+    };
+    match error {
+        RegisterError::NotUnique { serial, .. } => Some(format!(
+            "{}, or say unique_subject = no in index.txt.attr",
+            revoke(serial)
+        )),
+        RegisterError::LostRows { path, rows } => {
+            // As printf(1) reads it, since a tab does not survive being copied from a terminal.
+            let rows: String = rows
+                .iter()
+                .map(|row| {
+                    row.replace('\\', "\\\\")
+                        .replace('%', "%%")
+                        .replace('\t', "\\t")
+                        + "\\n"
+                })
+                .collect();
+            let print = shell_line(&["printf", &rows]);
+            let file = shell_line(&[&path.to_string_lossy()]);
+            Some(format!("put back what is not revoked: {print} >> {file}"))
+        }
+        RegisterError::SerialTwice { serial, .. } => Some(format!(
+            "revoke the number and issue both again: {}",
+            revoke(serial)
+        )),
+        RegisterError::File(_) => None,
     }
 }
 
@@ -196,6 +230,9 @@ fn refusal(error: &Refusal) -> Option<String> {
             Some("leave the name out, or have it certified by a CA for that domain".into())
         }
         Refusal::ChangedMeanwhile(_) => Some("run the command again".into()),
+        Refusal::HostTwice(_) | Refusal::SubjectTwice(_) => {
+            Some("leave one of them out, or sign them one after the other".into())
+        }
         Refusal::LongName { .. } | Refusal::EndsBeforeItBegins { .. } => None,
     }
 }
@@ -204,6 +241,9 @@ fn issue(error: &IssueRefusal) -> String {
     let text = match error {
         IssueRefusal::Differs { .. } => "--replace issues another and makes it the host's",
         IssueRefusal::Revoked { .. } => "--replace issues another, with a new key",
+        IssueRefusal::NotText(_) | IssueRefusal::NoHosts(_) => {
+            "write a host a line, with its other names behind it"
+        }
     };
     text.into()
 }
@@ -235,6 +275,10 @@ fn sign(error: &SignError) -> Option<String> {
             )),
             _ => None,
         },
+        SignError::NoRequests(_) => Some("name the files themselves".into()),
+        SignError::OneOutput => Some("say --out-dir DIR".into()),
+        SignError::StandardInputAmongOthers => Some("sign it by a command of its own".into()),
+        SignError::OutputTwice(_) => Some("give the requests different names".into()),
         SignError::OutputTaken(_) => Some("name another file with --out".into()),
         SignError::Output { .. } => Some("copy the certificate from there".into()),
         SignError::Request { .. } => None,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use textwrap::{Options, WordSeparator};
@@ -10,20 +10,16 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-use super::session::Session;
-use crate::pki::certificate::{self, Certificate};
-use crate::pki::extensions;
+use crate::pki::certificate;
 use crate::pki::general_name::GeneralName;
 use crate::pki::key::PrivateKey;
 use crate::pki::name::Name;
 use crate::pki::profile::Profile;
 use crate::pki::public_key;
 use crate::pki::request::Request;
-use crate::pki::tbs::TbsCertificate;
 use crate::report::{self, List};
 use crate::store::Store;
 use crate::store::hosts;
-use crate::store::transaction::{HostKey, Issued};
 
 /// Why a request is not signed although it is a good one.
 #[derive(Debug, Error)]
@@ -67,6 +63,12 @@ pub enum Refusal {
         not_before: OffsetDateTime,
         not_after: OffsetDateTime,
     },
+    /// Two requests of one command are for one host, whose key is here.
+    #[error("the host {0} is asked for twice")]
+    HostTwice(String),
+    /// Under `unique_subject = yes`, two requests of one command have one subject.
+    #[error("{0} is asked for twice, and unique_subject = yes permits one valid certificate")]
+    SubjectTwice(String),
     /// Somebody changed the directory after it was looked at.
     #[error("{} was changed by another command meanwhile; nothing was signed", .0.display())]
     ChangedMeanwhile(PathBuf),
@@ -87,7 +89,7 @@ pub struct Terms {
 
 /// The private key that came along with a request, or the one there is for its host.
 #[derive(Clone, PartialEq, Eq)]
-enum HostKeySource {
+pub enum HostKeySource {
     /// hosts/HOST.next
     Next(PathBuf),
     /// PEM: hosts/HOST's own, or what came with the request
@@ -104,10 +106,10 @@ pub struct Plan {
     pub profile: Profile,
     pub not_before: OffsetDateTime,
     pub not_after: OffsetDateTime,
-    subject_public_key_info: Vec<u8>,
+    pub subject_public_key_info: Vec<u8>,
     /// the host's file name, where one can be told from the names
     pub host: Option<String>,
-    key: HostKeySource,
+    pub key: HostKeySource,
     /// serial number and end of the certificate that is the host's now
     replaces: Option<(String, OffsetDateTime)>,
     /// what is not as the request asks, a sentence each
@@ -147,7 +149,6 @@ pub fn plan(
             length: title.chars().count(),
         });
     }
-    store.check_unique(&subject, now)?;
     let host = title
         .as_deref()
         .and_then(|title| hosts::file_name(title).ok());
@@ -391,56 +392,6 @@ fn wrap(value: &str, width: usize) -> Vec<Cow<'_, str>> {
         value,
         Options::new(width.max(1)).word_separator(WordSeparator::AsciiSpace),
     )
-}
-
-/// Signs what was planned and records it. `settle` makes the plan again under the lock.
-pub fn carry_out(
-    session: &Session<'_>,
-    store: &Store,
-    plan: &Plan,
-    key: &PrivateKey,
-    copy_to: Option<&Path>,
-    settle: impl FnOnce(&Store) -> Result<Plan>,
-) -> Result<Certificate> {
-    let mut transaction = store.begin(session.wait())?;
-    if settle(&session.reopen_store()?)? != *plan {
-        bail!(Refusal::ChangedMeanwhile(store.settings.root.clone()));
-    }
-    let serial = transaction.take_serial(&session.random_serial::<8>()?)?;
-    let host = match (&plan.key, &plan.host) {
-        (HostKeySource::Next(folder), Some(host)) => Some(HostKey {
-            host: host.clone(),
-            folder: folder.clone(),
-        }),
-        (HostKeySource::Copy(pem), Some(host)) => Some(transaction.stage_key(host, &serial, pem)?),
-        _ => None,
-    };
-    let settled = transaction.settle()?;
-    let der = TbsCertificate {
-        serial: &serial,
-        issuer: &store.certificate.subject,
-        not_before: plan.not_before,
-        not_after: plan.not_after,
-        subject: &plan.subject,
-        subject_public_key_info: &plan.subject_public_key_info,
-        extensions: extensions::of_end_entity(
-            plan.profile,
-            &plan.subject_public_key_info,
-            &plan.names,
-            plan.subject.is_empty(),
-            &store.certificate,
-            store.settings.crl_url.as_deref(),
-        )?,
-    }
-    .sign(key, key.digest_for(store.settings.digest))?;
-    let certificate = Certificate::from_der(&der)?;
-    let issued = Issued {
-        certificate: &certificate,
-        copy_to: copy_to.map(Path::to_owned),
-        host,
-    };
-    settled.commit(&issued, session.context.now())?;
-    Ok(certificate)
 }
 
 #[cfg(test)]

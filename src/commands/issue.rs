@@ -1,16 +1,20 @@
 //! `mailca issue`: `req` and `sign` in one step, as often as one likes.
 
-use anyhow::{Result, bail};
+use std::path::Path;
+
+use anyhow::{Context as _, Error, Result, bail};
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
+use super::batch::{self, Case, Signing};
 use super::issuance::{self, Plan, Refusal};
 use super::req;
 use super::session::Session;
+use super::several::{self, Order, Prepared};
 use super::sign::{self, Report};
 use crate::cli::Issue;
 use crate::pki::certificate::Certificate;
-use crate::pki::general_name::GeneralName;
+use crate::pki::general_name::{self, GeneralName};
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::name::Name;
 use crate::pki::profile::Profile;
@@ -19,7 +23,7 @@ use crate::pki::request::Request;
 use crate::report::{List, Outcome};
 use crate::store::Store;
 use crate::store::hosts;
-use crate::store::index;
+use crate::sys::files::{self, FileError};
 
 /// Why no certificate is issued although the host has one.
 #[derive(Debug, Error)]
@@ -46,6 +50,12 @@ pub enum IssueRefusal {
         /// date and reason as in the register
         date: String,
     },
+    /// The list of hosts is not UTF-8.
+    #[error("{0} is not text")]
+    NotText(String),
+    /// The list of hosts is empty.
+    #[error("{0} names no host")]
+    NoHosts(String),
 }
 
 /// A certificate is due for another one this long before it ends, or in the last third of its
@@ -53,31 +63,156 @@ pub enum IssueRefusal {
 const DUE: Duration = Duration::days(30);
 
 pub fn run(args: &Issue, session: &mut Session<'_>) -> Result<Outcome> {
+    if let Some(from) = &args.from {
+        return several_hosts(args, from, session);
+    }
     let host = session.host(args.host.name.as_deref())?;
-    let names = req::names_of(&host, &args.host.san);
+    let wish = Wish {
+        names: req::names_of(&host, &args.host.san),
+        host,
+    };
     let store = session.open_store_to_sign()?;
+    let mut key = None;
+    match once(args, &wish, &store, &mut key, session) {
+        // Nobody was asked about what is different now, so there is no reason to give up.
+        Err(error) if session.global.yes && is_changed(&error) => {
+            let store = session.reopen_store()?;
+            once(args, &wish, &store, &mut key, session)
+        }
+        result => result,
+    }
+}
+
+fn is_changed(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(Refusal::ChangedMeanwhile(_)))
+}
+
+fn once(
+    args: &Issue,
+    wish: &Wish,
+    store: &Store,
+    key: &mut Option<PrivateKey>,
+    session: &mut Session<'_>,
+) -> Result<Outcome> {
+    let now = session.context.now();
+    let case = match prepare(args, wish.clone(), store, now)? {
+        Prepared::Case(case) => case,
+        Prepared::Present(report) => return Ok(Outcome::of(&report)?),
+    };
+    let holders = batch::check_alone(store, &case, now)?;
+    sign::confirm(session, store, &case.plan)?;
+    let key = match key {
+        Some(key) => key,
+        None => key.insert(session.unlock(store)?),
+    };
+    let signing = Signing {
+        store,
+        key,
+        copy_to: None,
+        atomic: true,
+    };
+    let host = case.plan.host.clone();
+    let certificate = batch::sign_one(session, &signing, case, holders)?;
+    Ok(Outcome::of(&Report::new(
+        true,
+        store,
+        &certificate,
+        host.as_deref(),
+    ))?)
+}
+
+/// A host and the names it shall have.
+#[derive(Clone)]
+struct Wish {
+    host: String,
+    names: Vec<GeneralName>,
+}
+
+fn several_hosts(args: &Issue, from: &Path, session: &mut Session<'_>) -> Result<Outcome> {
+    let list = read_list(from, session)?;
+    let store = session.open_store_to_sign()?;
+    let now = session.context.now();
+    let progress = session.progress("checking", list.len());
+    let prepared = batch::on_all_cores(list, |(name, wish)| {
+        let prepared = wish.and_then(|wish| prepare(args, wish, &store, now));
+        progress.advance(1);
+        (name, prepared)
+    });
+    progress.finish();
+    let order = Order {
+        store: &store,
+        prepared,
+        atomic: args.atomic,
+        out_dir: None,
+    };
+    several::run(session, order)
+}
+
+// A host a line, with its other names behind it; # begins a comment.
+fn read_list(from: &Path, session: &mut Session<'_>) -> Result<Vec<(String, Result<Wish>)>> {
+    let (name, bytes) = if from == Path::new("-") {
+        let name = "standard input".to_owned();
+        let bytes = files::read_from(&mut session.context.stdin)
+            .map_err(|error| FileError::new("read", Path::new(&name), error))?;
+        (name, bytes)
+    } else {
+        (from.display().to_string(), files::read(from)?)
+    };
+    let text = str::from_utf8(&bytes).map_err(|_| IssueRefusal::NotText(name.clone()))?;
+    let mut list = Vec::new();
+    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace();
+        if let Some(host) = words.next() {
+            let place = format!("{name}:{}", number + 1);
+            let wish = wish(host, words).with_context(|| place);
+            list.push((host.to_owned(), wish));
+        }
+    }
+    if list.is_empty() {
+        bail!(IssueRefusal::NoHosts(name));
+    }
+    Ok(list)
+}
+
+fn wish<'w>(host: &str, others: impl Iterator<Item = &'w str>) -> Result<Wish> {
+    let host = general_name::host_name(host)?;
+    let others: Vec<GeneralName> = others.map(GeneralName::parse).collect::<Result<_, _>>()?;
+    Ok(Wish {
+        names: req::names_of(&host, &others),
+        host,
+    })
+}
+
+// What `issue` would do for a host: its key, and the request that nobody has to write.
+fn prepare<'a>(
+    args: &'a Issue,
+    wish: Wish,
+    store: &Store,
+    now: OffsetDateTime,
+) -> Result<Prepared<'a>> {
+    let Wish { host, names } = wish;
     let file_name = hosts::file_name(&host)?;
     store.hosts.check_name(&file_name, &host)?;
     let present = store.hosts.certificate(&file_name)?;
     let profile = args.terms.profile.unwrap_or(store.settings.profile);
     let mut new_key = false;
     if let Some(present) = &present {
-        let now = session.context.now();
         let key = store.hosts.key(&store.hosts.current(&file_name))?;
         new_key = !keeps_key(args, key.as_ref());
-        match judge(args, &store, present, &names, profile, new_key)? {
+        match judge(args, store, present, &names, profile, new_key)? {
             None if !is_due(present, now) => {
-                let report = Report::new(false, &store, present, Some(&file_name));
-                return Ok(Outcome::of(&report)?);
+                let report = Report::new(false, store, present, Some(&file_name));
+                return Ok(Prepared::Present(report));
             }
             None => {}
             Some(refusal) if !args.replace => bail!(refusal),
             Some(refusal) => new_key |= matches!(refusal, IssueRefusal::Revoked { .. }),
         }
     }
-    let key = host_key(args, &store, &file_name, new_key)?;
+    let key = host_key(args, store, &file_name, new_key)?;
     let request = Request {
-        subject: subject(args, &host, &store)?,
+        subject: subject(args, &host, store)?,
         subject_public_key_info: key.subject_public_key_info().to_vec(),
         names,
         not_honoured: Vec::new(),
@@ -87,21 +222,16 @@ pub fn run(args: &Issue, session: &mut Session<'_>) -> Result<Outcome> {
         days: args.terms.days,
         ..issuance::Terms::default()
     };
-    let now = session.context.now();
-    let settle = |store: &Store| -> Result<Plan> {
+    let known = present.map(|present| present.serial);
+    let settle = move |store: &Store| -> Result<Plan> {
         // What the choice of the key rests on must still be so.
         let found = store.hosts.certificate(&file_name)?;
-        if found.map(|found| found.serial) != present.as_ref().map(|known| known.serial.clone()) {
+        if found.map(|found| found.serial) != known {
             bail!(Refusal::ChangedMeanwhile(store.settings.root.clone()));
         }
         issuance::plan(store, &request, Some(&key), &terms, now)
     };
-    let plan = settle(&store)?;
-    sign::confirm(session, &store, &plan)?;
-    let ca_key = session.unlock(&store)?;
-    let certificate = issuance::carry_out(session, &store, &plan, &ca_key, None, settle)?;
-    let report = Report::new(true, &store, &certificate, Some(&file_name));
-    Ok(Outcome::of(&report)?)
+    Ok(Prepared::Case(Case::new(host, store, Box::new(settle))?))
 }
 
 // What speaks against the present certificate, if anything.
@@ -121,18 +251,10 @@ fn judge(
             asked,
         })
     };
-    let mut revoked = None;
-    let serial = present.serial.to_string();
-    index::scan(&store.settings.database, |_, row| {
-        if row.serial == serial && row.status == "R" {
-            revoked = Some(row.revoked.to_owned());
-        }
-        row.serial != serial
-    })?;
-    if let Some(date) = revoked {
+    if let Some(date) = store.revocation(&present.serial)? {
         return Ok(Some(IssueRefusal::Revoked {
             host: present.title(),
-            serial,
+            serial: present.serial.to_string(),
             date,
         }));
     }

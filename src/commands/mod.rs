@@ -1,14 +1,18 @@
 //! The commands, one file each: parse, call, report.
 
+mod batch;
 mod completions;
 mod emit_mc;
 pub mod failure;
+#[cfg(test)]
+mod faults;
 mod init;
 mod issuance;
 mod issue;
 mod man;
 mod req;
 mod session;
+mod several;
 mod sign;
 
 use anyhow::Result;

@@ -16,6 +16,7 @@ use crate::pki::text;
 use crate::report;
 use crate::store::{Store, StoreError};
 use crate::sys::passphrase::{self, Source, Sources};
+use crate::sys::progress::Progress;
 
 /// Why a question has no answer, or the wrong one.
 #[derive(Debug, Error)]
@@ -104,6 +105,12 @@ impl<'a> Session<'a> {
         if !self.global.quiet {
             report::say("note", sentence, self.context);
         }
+    }
+
+    /// Shows on a terminal how far many things have come.
+    pub fn progress(&self, what: &'static str, total: usize) -> Progress {
+        // A few are done before anybody could read of them.
+        Progress::new(what, total, !self.global.quiet && total > 50)
     }
 
     /// What to run next, for commands whose standard output is a file.

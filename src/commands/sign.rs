@@ -3,14 +3,16 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use serde::Serialize;
 use thiserror::Error;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use super::batch::{self, Case, Signing};
 use super::issuance::{self, Plan};
 use super::session::Session;
+use super::several::{self, Order, Prepared};
 use crate::cli::Sign;
 use crate::pki::certificate::Certificate;
 use crate::pki::general_name::GeneralName;
@@ -45,6 +47,18 @@ pub enum SignError {
     /// There is no newreq.pem.
     #[error("there is no request in {}", .0.display())]
     NoRequest(PathBuf),
+    /// A folder has no requests.
+    #[error("there is no request (*.csr) in {}", .0.display())]
+    NoRequests(PathBuf),
+    /// Several certificates in one file are none that a server reads.
+    #[error("--out takes one certificate, but several requests are given")]
+    OneOutput,
+    /// Standard input cannot be named by a file.
+    #[error("standard input (-) cannot be one of several requests")]
+    StandardInputAmongOthers,
+    /// Two requests of one name.
+    #[error("another request's certificate goes to {} too", .0.display())]
+    OutputTwice(PathBuf),
     /// What stands where the certificate shall go is something else.
     #[error("{} holds something else than an issued certificate, and is not overwritten", .0.display())]
     OutputTaken(PathBuf),
@@ -61,6 +75,9 @@ pub enum SignError {
 #[derive(Serialize)]
 pub struct Report {
     pub changed: bool,
+    /// the request's file, where a command signs several
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     pub serial: String,
     pub subject: String,
     pub names: Vec<GeneralName>,
@@ -92,6 +109,7 @@ impl Report {
         let root = &store.settings.root;
         Self {
             changed,
+            name: None,
             serial: certificate.serial.to_string(),
             subject: certificate.subject.to_string(),
             names: certificate.names.clone(),
@@ -109,17 +127,28 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Report {
+    /// What happened, in one line.
+    pub fn write_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { title, serial, .. } = self;
         let end = report::date(self.not_after);
-        if !self.changed {
-            return writeln!(
+        if self.changed {
+            writeln!(f, "signed {title} as {serial}, valid until {end}")
+        } else {
+            writeln!(
                 f,
                 "{title} has {serial}, valid until {end}; nothing changed"
-            );
+            )
         }
-        writeln!(f, "signed {title} as {serial}, valid until {end}")?;
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_line(f)?;
+        if !self.changed {
+            return Ok(());
+        }
         if let Some(out) = &self.out {
             writeln!(f, "  certificate  {}", out.display())?;
         }
@@ -135,43 +164,136 @@ impl fmt::Display for Report {
 
 pub fn run(args: Sign, session: &mut Session<'_>) -> Result<Outcome> {
     let store = session.open_store_to_sign()?;
-    if let Some(out) = &args.out {
-        check_output(out, &store)?;
+    let how = How {
+        terms: issuance::Terms {
+            policy: args.policy,
+            preserve: args.preserve_dn,
+            profile: args.terms.profile,
+            days: args.terms.days,
+            not_before: args.not_before,
+            not_after: args.not_after,
+            names: args.san,
+        },
+        strength: if args.allow_legacy {
+            Strength::Legacy
+        } else {
+            Strength::Current
+        },
+        now: session.context.now(),
+    };
+    match args.requests.as_slice() {
+        [] => one(None, args.out, args.out_dir, &how, &store, session),
+        [path] if !path.is_dir() => one(Some(path), args.out, args.out_dir, &how, &store, session),
+        paths => {
+            if args.out.is_some() {
+                bail!(SignError::OneOutput);
+            }
+            let order = Order {
+                store: &store,
+                prepared: read_all(paths, &how, &store, session)?,
+                atomic: args.atomic,
+                out_dir: args.out_dir.as_deref(),
+            };
+            several::run(session, order)
+        }
     }
-    let (name, bytes) = read_request(&args, &store, session)?;
-    let private_key = private_key(&name, &bytes)?;
-    let strength = if args.allow_legacy {
-        Strength::Legacy
-    } else {
-        Strength::Current
+}
+
+/// How to sign, the same for all requests of a command.
+struct How {
+    terms: issuance::Terms,
+    strength: Strength,
+    now: OffsetDateTime,
+}
+
+impl How {
+    fn case(&self, name: String, bytes: &[u8], store: &Store) -> Result<Case<'_>> {
+        let private_key = private_key(&name, bytes)?;
+        let proof = private_key
+            .as_ref()
+            .map(PrivateKey::subject_public_key_info);
+        let request = Request::read(bytes, proof, self.strength).map_err(|source| {
+            let name = name.clone();
+            SignError::Request { name, source }
+        })?;
+        let settle = move |store: &Store| {
+            issuance::plan(store, &request, private_key.as_ref(), &self.terms, self.now)
+        };
+        Case::new(name, store, Box::new(settle))
+    }
+}
+
+fn one(
+    request: Option<&PathBuf>,
+    out: Option<PathBuf>,
+    out_dir: Option<PathBuf>,
+    how: &How,
+    store: &Store,
+    session: &mut Session<'_>,
+) -> Result<Outcome> {
+    let out = match (out, out_dir) {
+        (None, Some(dir)) => {
+            let name = request.cloned().unwrap_or_else(|| store.request_path());
+            files::create_dirs(&dir)?;
+            Some(several::output(&dir, &name.display().to_string()))
+        }
+        (out, _) => out,
     };
-    let proof = private_key
-        .as_ref()
-        .map(PrivateKey::subject_public_key_info);
-    let request = Request::read(&bytes, proof, strength).map_err(|source| SignError::Request {
-        name: name.clone(),
-        source,
-    })?;
-    let terms = issuance::Terms {
-        policy: args.policy,
-        preserve: args.preserve_dn,
-        profile: args.terms.profile,
-        days: args.terms.days,
-        not_before: args.not_before,
-        not_after: args.not_after,
-        names: args.san,
-    };
-    let now = session.context.now();
-    let settle = |store: &Store| issuance::plan(store, &request, private_key.as_ref(), &terms, now);
-    let plan = settle(&store)?;
-    confirm(session, &store, &plan)?;
-    let key = session.unlock(&store)?;
-    let copy = match &args.out {
+    if let Some(out) = &out {
+        check_output(out, store)?;
+    }
+    let (name, bytes) = read_request(request, store, session)?;
+    let case = how.case(name, &bytes, store)?;
+    let holders = batch::check_alone(store, &case, how.now)?;
+    confirm(session, store, &case.plan)?;
+    let key = session.unlock(store)?;
+    let copy = match &out {
         None => Some(store.last_certificate_path()),
         Some(_) => None,
     };
-    let certificate = issuance::carry_out(session, &store, &plan, &key, copy.as_deref(), settle)?;
-    finish(session, &store, &plan, &certificate, args.out.or(copy))
+    let signing = Signing {
+        store,
+        key: &key,
+        copy_to: copy.clone(),
+        atomic: true,
+    };
+    let plan = case.plan.clone();
+    let certificate = batch::sign_one(session, &signing, case, holders)?;
+    finish(session, store, &plan, &certificate, out.or(copy))
+}
+
+// The requests of a folder are its *.csr files; keys and certificates lie beside them.
+fn read_all<'h>(
+    paths: &[PathBuf],
+    how: &'h How,
+    store: &Store,
+    session: &mut Session<'_>,
+) -> Result<Vec<(String, Result<Prepared<'h>>)>> {
+    let mut requests = Vec::new();
+    for path in paths {
+        if path == Path::new("-") {
+            bail!(SignError::StandardInputAmongOthers);
+        }
+        if path.is_dir() {
+            let found = files::list(path, "csr")?;
+            if found.is_empty() {
+                bail!(SignError::NoRequests(path.clone()));
+            }
+            requests.extend(found);
+        } else {
+            requests.push(path.clone());
+        }
+    }
+    let progress = session.progress("checking", requests.len());
+    let prepared = batch::on_all_cores(requests, |path| {
+        let name = path.display().to_string();
+        let bytes = files::read(&path).map_err(Error::from);
+        let case = bytes.and_then(|bytes| how.case(name.clone(), &bytes, store));
+        progress.advance(1);
+        (name, case.map(Prepared::Case))
+    });
+    progress.finish();
+    Ok(prepared)
 }
 
 /// Shows what will be signed and asks; what differs from the request is said in any case.
@@ -188,7 +310,7 @@ pub fn confirm(session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<
 }
 
 // A slip in --out must not cost a key, the register, or a certificate that the CA keeps.
-fn check_output(out: &Path, store: &Store) -> Result<()> {
+pub fn check_output(out: &Path, store: &Store) -> Result<()> {
     let Ok(there) = out.canonicalize() else {
         return Ok(());
     };
@@ -208,11 +330,11 @@ fn check_output(out: &Path, store: &Store) -> Result<()> {
 }
 
 fn read_request(
-    args: &Sign,
+    request: Option<&PathBuf>,
     store: &Store,
     session: &mut Session<'_>,
 ) -> Result<(String, Zeroizing<Vec<u8>>)> {
-    match &args.request {
+    match request {
         Some(path) if path == Path::new("-") => {
             let bytes = files::read_from(&mut session.context.stdin)
                 .map_err(|error| FileError::new("read", Path::new("standard input"), error))?;
@@ -263,7 +385,7 @@ fn finish(
         .as_ref()
         .filter(|path| **path != store.last_certificate_path())
     {
-        files::replace(path, certificate.to_pem().as_bytes(), 0o644).map_err(|source| {
+        files::replace_durably(path, certificate.to_pem().as_bytes(), 0o644).map_err(|source| {
             SignError::Output {
                 certificate: report.certificate.display().to_string(),
                 source,

@@ -1,14 +1,14 @@
 //! A new CA directory: made beside its place and moved there whole, so that a failed `init`
 //! leaves nothing behind.
 
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::pki::serial::SerialNumber;
+use crate::sys::disk;
 use crate::sys::files::{self, FileError};
 use crate::sys::lock::{self, LockError};
 
@@ -90,13 +90,18 @@ fn make(root: &Path, ca: &NewCa<'_>) -> Result<(), CreateError> {
     let place = existing_ancestor(root);
     let stage = stage_in(place, ca)?;
     let parent = files::parent(root);
-    fs::create_dir_all(parent).map_err(|error| FileError::new("create", parent, error))?;
-    fs::set_permissions(stage.path(), Permissions::from_mode(0o755))
-        .and_then(|()| fs::rename(stage.path(), root))
+    files::create_dirs(parent)?;
+    File::open(stage.path())
+        .and_then(|folder| disk::set_mode(&folder, stage.path(), 0o755))
+        .and_then(|()| disk::rename(stage.path(), root))
         .map_err(|error| FileError::new("create", root, error))?;
     // It has another name now: nothing is left to remove.
     let _ = stage.keep();
-    Ok(files::sync_dir(parent)?)
+    let synced = files::sync_dir(parent);
+    if synced.is_err() {
+        let _ = disk::remove_dir_all(root);
+    }
+    Ok(synced?)
 }
 
 // The directory is there, perhaps with the book's empty folders in it: it stays what it is.
@@ -114,7 +119,8 @@ fn fill(root: &Path, ca: &NewCa<'_>) -> Result<(), CreateError> {
             }
         }
         let private = root.join("private");
-        fs::set_permissions(&private, Permissions::from_mode(0o700))
+        File::open(&private)
+            .and_then(|folder| disk::set_mode(&folder, &private, 0o700))
             .map_err(|error| FileError::new("set the mode of", &private, error))?;
         for name in FILES {
             let name = file_name(name, ca);
@@ -122,7 +128,7 @@ fn fill(root: &Path, ca: &NewCa<'_>) -> Result<(), CreateError> {
             if name.ends_with(".0") && files::exists(&path) {
                 continue;
             }
-            fs::rename(stage.path().join(&name), &path)
+            disk::rename(&stage.path().join(&name), &path)
                 .map_err(|error| FileError::new("create", &path, error))?;
             made.push(path);
         }
@@ -130,7 +136,7 @@ fn fill(root: &Path, ca: &NewCa<'_>) -> Result<(), CreateError> {
     });
     if filled.is_err() && !matches!(filled, Err(CreateError::Exists { .. })) {
         for path in made.iter().rev() {
-            let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+            let _ = disk::remove_file(path).or_else(|_| disk::remove_dir(path));
         }
     }
     drop(lock);
@@ -159,7 +165,7 @@ fn stage_in(place: &Path, ca: &NewCa<'_>) -> Result<tempfile::TempDir, FileError
             "index.txt" => files::create_new(&target, b"", 0o644)?,
             "private/cakey.pem" => files::create_new(&target, ca.private_key.as_bytes(), 0o600)?,
             "cacert.pem" => files::create_new(&target, ca.certificate.as_bytes(), 0o644)?,
-            _ => symlink("cacert.pem", &target)
+            _ => disk::symlink(Path::new("cacert.pem"), &target)
                 .map_err(|error| FileError::new("create", &target, error))?,
         }
     }

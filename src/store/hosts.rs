@@ -61,11 +61,27 @@ pub const KEY: &str = "key.pem";
 #[derive(Debug)]
 pub struct Hosts {
     root: PathBuf,
+    committed: Vec<Committed>,
+}
+
+/// What a transaction has committed for a host, and nobody has carried out yet.
+#[derive(Debug)]
+pub(super) struct Committed {
+    /// hosts/HOST or hosts/HOST.next
+    pub place: PathBuf,
+    /// where its key will be, and where it was
+    pub holders: [PathBuf; 2],
+    /// its new certificate, PEM
+    pub certificate: Option<String>,
 }
 
 impl Hosts {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub(super) fn new(root: PathBuf, committed: Vec<Committed>) -> Self {
+        Self { root, committed }
+    }
+
+    fn committed(&self, place: &Path) -> Option<&Committed> {
+        self.committed.iter().find(|entry| entry.place == place)
     }
 
     /// hosts/ itself.
@@ -109,7 +125,13 @@ impl Hosts {
                 names.push(entry.file_name().to_string_lossy().into_owned());
             }
         }
+        let switched = self
+            .committed
+            .iter()
+            .filter(|entry| entry.certificate.is_some());
+        names.extend(switched.filter_map(|entry| Some(entry.place.file_name()?.to_str()?.into())));
         names.sort();
+        names.dedup();
         Ok(names)
     }
 
@@ -118,11 +140,19 @@ impl Hosts {
     /// # Errors
     /// When there is one that cannot be read.
     pub fn certificate(&self, host: &str) -> Result<Option<Certificate>, HostError> {
-        let path = self.current(host).join(CERT);
-        let Some(bytes) = files::read_if_there(&path)? else {
-            return Ok(None);
+        let place = self.current(host);
+        let path = place.join(CERT);
+        let committed = self
+            .committed(&place)
+            .and_then(|entry| entry.certificate.as_ref());
+        let found = match committed {
+            Some(text) => Certificate::from_pem_or_der(text.as_bytes()),
+            None => match files::read_if_there(&path)? {
+                Some(bytes) => Certificate::from_pem_or_der(&bytes),
+                None => return Ok(None),
+            },
         };
-        Certificate::from_pem_or_der(&bytes)
+        found
             .map(Some)
             .map_err(|source| HostError::Certificate { path, source })
     }
@@ -132,8 +162,18 @@ impl Hosts {
     /// # Errors
     /// When there is one that cannot be read.
     pub fn key(&self, folder: &Path) -> Result<Option<PrivateKey>, HostError> {
-        let path = folder.join(KEY);
-        let Some(bytes) = files::read_if_there(&path)? else {
+        let holders = self
+            .committed(folder)
+            .map_or(&[][..], |entry| &entry.holders);
+        let places = holders.iter().map(PathBuf::as_path).chain([folder]);
+        let mut found = None;
+        for path in places.map(|place| place.join(KEY)) {
+            if let Some(bytes) = files::read_if_there(&path)? {
+                found = Some((path, bytes));
+                break;
+            }
+        }
+        let Some((path, bytes)) = found else {
             return Ok(None);
         };
         let failed = |source| HostError::Key {

@@ -2,9 +2,11 @@
 //! fields between tabs, byte for byte what OpenSSL writes.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use memchr::{memchr_iter, memrchr};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -111,33 +113,79 @@ fn sortable(asn1: &str) -> String {
     }
 }
 
-/// Calls `each` with the offset in bytes and the content of every row, until it returns false.
+// What is read at a time, and the longest line.
+const CHUNK: usize = 1 << 18;
+
+/// Calls `each` with the offset in bytes and the bytes of every line, without its end, until it
+/// returns false. A line that is being appended at the moment is read to its end.
 ///
 /// # Errors
-/// When the register cannot be read.
-pub fn scan(path: &Path, mut each: impl FnMut(u64, &Row<'_>) -> bool) -> Result<(), FileError> {
+/// When the register cannot be read, or a line in it has more than 256 KiB.
+pub fn lines(path: &Path, each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), FileError> {
     let fail = |error| FileError::new("read", path, error);
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened.map_err(fail)?,
-    };
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let mut bytes = Vec::new();
-    let mut offset = 0;
-    loop {
-        bytes.clear();
-        let read = reader.read_until(b'\n', &mut bytes).map_err(fail)?;
-        if read == 0 {
-            return Ok(());
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some(row) = Row::parse(text.trim_end_matches(['\n', '\r']))
-            && !each(offset, &row)
-        {
-            return Ok(());
-        }
-        offset += read as u64;
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        opened => read_lines(opened.map_err(fail)?, each).map_err(fail),
     }
+}
+
+fn read_lines(mut file: File, mut each: impl FnMut(u64, &[u8]) -> bool) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    let (mut offset, mut filled) = (0, 0);
+    loop {
+        if filled == buffer.len() {
+            return Err(io::Error::other("a line in it is longer than 256 KiB"));
+        }
+        let read = file.read(&mut buffer[filled..])?;
+        let known = filled;
+        filled += read;
+        let mut start = 0;
+        for found in memchr_iter(b'\n', &buffer[known..filled]) {
+            let end = known + found;
+            if !each(offset + start as u64, without_return(&buffer[start..end])) {
+                return Ok(());
+            }
+            start = end + 1;
+        }
+        if read == 0 {
+            if start < filled {
+                each(
+                    offset + start as u64,
+                    without_return(&buffer[start..filled]),
+                );
+            }
+            return Ok(());
+        }
+        buffer.copy_within(start..filled, 0);
+        filled -= start;
+        offset += start as u64;
+    }
+}
+
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// The serial number in a line, as it stands there; `None` where there is no row.
+#[must_use]
+pub fn serial_in(line: &[u8]) -> Option<&[u8]> {
+    if line.starts_with(b"#") {
+        return None;
+    }
+    let mut tabs = memchr_iter(b'\t', line).skip(2);
+    let (start, end) = (tabs.next()?, tabs.next()?);
+    tabs.next()?;
+    Some(&line[start + 1..end])
+}
+
+/// The subject in the line of a valid certificate, as it stands there.
+#[must_use]
+pub fn valid_subject_in(line: &[u8]) -> Option<&[u8]> {
+    if !line.starts_with(b"V\t") {
+        return None;
+    }
+    // OpenSSL writes a tab in a subject as \x09.
+    memrchr(b'\t', line).map(|tab| &line[tab + 1..])
 }
 
 /// The register's length in bytes, and whether its last line has an end. OpenSSL silently drops
@@ -146,19 +194,20 @@ pub fn scan(path: &Path, mut each: impl FnMut(u64, &Row<'_>) -> bool) -> Result<
 /// # Errors
 /// When the register cannot be read.
 pub fn end(path: &Path) -> Result<(u64, bool), FileError> {
-    let fail = |error| FileError::new("read", path, error);
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, true)),
-        opened => opened.map_err(fail)?,
-    };
-    let length = file.metadata().map_err(fail)?.len();
-    if length == 0 {
-        return Ok((0, true));
+    let tail = tail(path, 1)?;
+    Ok((tail.length, tail.bytes.is_empty() || tail.bytes == b"\n"))
+}
+
+/// The highest serial number in the last rows, without reading the others.
+///
+/// # Errors
+/// When the register cannot be read.
+pub fn highest_of_last(path: &Path) -> Result<Option<SerialNumber>, FileError> {
+    let mut highest = Highest::default();
+    for line in tail(path, 1 << 12)?.bytes.split(|byte| *byte == b'\n') {
+        highest.see(line);
     }
-    file.seek(SeekFrom::End(-1)).map_err(fail)?;
-    let mut last = [0];
-    file.read_exact(&mut last).map_err(fail)?;
-    Ok((length, last == *b"\n"))
+    Ok(highest.number())
 }
 
 /// The highest serial number in the register, `None` where it has no row.
@@ -166,25 +215,63 @@ pub fn end(path: &Path) -> Result<(u64, bool), FileError> {
 /// # Errors
 /// When the register cannot be read.
 pub fn highest_serial(path: &Path) -> Result<Option<SerialNumber>, FileError> {
-    let mut highest = None;
-    scan(path, |_, row| {
-        highest = highest.take().max(row.serial.parse().ok());
+    let mut highest = Highest::default();
+    lines(path, |_, line| {
+        highest.see(line);
         true
     })?;
-    Ok(highest)
+    Ok(highest.number())
 }
 
-/// Whether the register has a row of this serial number.
-///
-/// # Errors
-/// When the register cannot be read.
-pub fn has_serial(path: &Path, serial: &str) -> Result<bool, FileError> {
-    let mut found = false;
-    scan(path, |_, row| {
-        found = row.serial == serial;
-        !found
-    })?;
-    Ok(found)
+/// The highest serial number of the lines seen.
+#[derive(Debug, Default)]
+pub struct Highest(Vec<u8>);
+
+impl Highest {
+    /// Takes a line into account.
+    pub fn see(&mut self, line: &[u8]) {
+        let Some(mut digits) = serial_in(line) else {
+            return;
+        };
+        while let [b'0', rest @ ..] = digits {
+            digits = rest;
+        }
+        // OpenSSL's digits are upper case, which sort as numbers do.
+        if (digits.len(), digits) > (self.0.len(), &self.0)
+            && digits.iter().all(u8::is_ascii_hexdigit)
+        {
+            self.0 = digits.to_ascii_uppercase();
+        }
+    }
+
+    /// The number, if there was any.
+    #[must_use]
+    pub fn number(&self) -> Option<SerialNumber> {
+        str::from_utf8(&self.0).ok()?.parse().ok()
+    }
+}
+
+struct Tail {
+    length: u64,
+    bytes: Vec<u8>,
+}
+
+fn tail(path: &Path, most: u64) -> Result<Tail, FileError> {
+    let fail = |error| FileError::new("read", path, error);
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Tail {
+                length: 0,
+                bytes: Vec::new(),
+            });
+        }
+        opened => opened.map_err(fail)?,
+    };
+    let length = file.metadata().map_err(fail)?.len();
+    let start = length.saturating_sub(most);
+    let mut bytes = vec![0; usize::try_from(length - start).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, start).map_err(fail)?;
+    Ok(Tail { length, bytes })
 }
 
 #[cfg(test)]
@@ -213,30 +300,71 @@ mod tests {
         assert!(!row.is_past(datetime!(2049-12-31 00:00:00 UTC)));
     }
 
-    #[test]
-    fn rows_are_found_between_comments_and_lines_that_are_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("index.txt");
-        assert_eq!(end(&path).unwrap(), (0, true));
-        let serial = "0B";
-        assert!(!has_serial(&path, serial).unwrap());
-        let text = "# one\n\nV\t1\t\t0A\tunknown\t/CN=\u{fc}\r\nR\t1\t2\t0B\tunknown\t/CN=b";
-        std::fs::write(&path, text).unwrap();
+    fn all_lines(path: &Path) -> Vec<(u64, String)> {
         let mut found = Vec::new();
-        scan(&path, |at, row| {
-            found.push((at, row.serial.to_owned(), row.subject.to_owned()));
+        lines(path, |at, line| {
+            found.push((at, String::from_utf8_lossy(line).into_owned()));
             true
         })
         .unwrap();
-        assert_eq!(
-            found,
-            [
-                (7, "0A".to_owned(), "/CN=\u{fc}".to_owned()),
-                (31, "0B".to_owned(), "/CN=b".to_owned()),
-            ]
-        );
-        assert!(has_serial(&path, serial).unwrap());
+        found
+    }
+
+    #[test]
+    fn lines_come_with_their_offsets_whatever_ends_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.txt");
+        assert_eq!(end(&path).unwrap(), (0, true));
+        assert!(all_lines(&path).is_empty());
+        let text = "# one\n\nV\t1\t\t0A\tunknown\t/CN=\u{fc}\r\nR\t1\t2\t0B\tunknown\t/CN=b";
+        std::fs::write(&path, text).unwrap();
+        let found: Vec<_> = all_lines(&path)
+            .into_iter()
+            .filter_map(|(at, line)| Some((at, Row::parse(&line)?.subject.to_owned())))
+            .collect();
+        assert_eq!(found, [(7, "/CN=\u{fc}".into()), (31, "/CN=b".into())]);
         assert_eq!(end(&path).unwrap(), (text.len() as u64, false));
+        assert_eq!(highest_serial(&path).unwrap().unwrap().to_string(), "0B");
+    }
+
+    #[test]
+    fn a_register_longer_than_a_chunk_is_read_whole_and_an_endless_line_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.txt");
+        let rows: Vec<String> = (0..10_000)
+            .map(|n| format!("V\t1\t\t{n:06X}\tunknown\t/CN={}", "x".repeat(n % 97)))
+            .collect();
+        std::fs::write(&path, rows.join("\n")).unwrap();
+        let found = all_lines(&path);
+        assert!(found.iter().map(|(_, line)| line).eq(rows.iter()));
+        let last: u64 = rows
+            .iter()
+            .take(9_999)
+            .map(|row| row.len() as u64 + 1)
+            .sum();
+        assert_eq!(found[9_999].0, last);
+        assert_eq!(
+            highest_of_last(&path).unwrap(),
+            highest_serial(&path).unwrap()
+        );
+        std::fs::write(&path, "x".repeat(CHUNK + 1)).unwrap();
+        let error = lines(&path, |_, _| true).unwrap_err().to_string();
+        assert!(
+            error.ends_with("a line in it is longer than 256 KiB"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn numbers_are_compared_as_numbers_and_not_as_text() {
+        let mut highest = Highest::default();
+        assert_eq!(highest.number(), None);
+        for serial in ["9", "0a", "00FF", "0010", "xyz", "000100", "00"] {
+            highest.see(format!("V\t1\t\t{serial}\tunknown\t/CN=a").as_bytes());
+        }
+        highest.see(b"#V\t1\t\t0FFF\tunknown\t/CN=a");
+        highest.see(b"V\t1\t\t0FFF\tunknown");
+        assert_eq!(highest.number().unwrap().to_string(), "0100");
     }
 
     #[test]

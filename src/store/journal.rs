@@ -1,67 +1,20 @@
 //! The record of what is being written: durable before the first file of a transaction changes,
 //! and kept until all of them are durable themselves. It never holds a private key.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ring::digest;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::steps::Step;
 use crate::pki::hex;
+use crate::sys::disk;
 use crate::sys::files::{self, FileError};
 use crate::sys::host;
-
-/// One change of a transaction. Each can be repeated: what is done already stays as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "step", rename_all = "kebab-case")]
-pub enum Step {
-    /// Mark the register's row at this offset expired, if it is still valid.
-    ExpireRow {
-        /// offset of the row in bytes
-        at: u64,
-        /// its serial number, to know it again
-        serial: String,
-    },
-    /// Append a row to the register.
-    AppendRow {
-        /// the register's length in bytes before
-        at: u64,
-        /// the serial number in the row
-        serial: String,
-        /// the row with its line end, after a line end that the row before it lacks
-        line: String,
-    },
-    /// Put an issued certificate into newcerts.
-    StoreCertificate {
-        /// the file
-        path: PathBuf,
-        /// its content
-        text: String,
-    },
-    /// Replace a file that people read, such as newcert.pem.
-    WriteFile {
-        /// the file
-        path: PathBuf,
-        /// its content
-        text: String,
-    },
-    /// Make a host's key and new certificate its current pair.
-    SwitchHost {
-        /// the host's file name
-        host: String,
-        /// the folder in hosts/ that holds the key now
-        from: PathBuf,
-        /// its name from now on
-        folder: String,
-        /// cert.pem
-        certificate: String,
-        /// chain.pem
-        chain: String,
-    },
-}
 
 /// Why a transaction was not made durable.
 #[derive(Debug, Error)]
@@ -80,8 +33,98 @@ pub enum JournalError {
 const MAGIC: &str = "mailca-journal-1";
 // As long as a boot id, so that the state can be written over in place.
 const COMMITTED: &str = "------------------------------------";
+const DIGEST: usize = 64;
 
-/// The open journal. Its first line is `mailca-journal-1 SHA256 STATE`, the rest JSON.
+/// What the register's file looked like when mailca had written it: another file, size or time
+/// shows that somebody else wrote since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp([u64; 3]);
+
+impl Stamp {
+    /// The stamp of the register now.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(path: &Path) -> Result<Self, FileError> {
+        let found = match path.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::NONE),
+            found => found.map_err(|error| FileError::new("read", path, error))?,
+        };
+        let time = found.mtime() * 1_000_000_000 + found.mtime_nsec();
+        Ok(Self([found.ino(), found.size(), time.cast_unsigned()]))
+    }
+
+    const NONE: Self = Self([0; 3]);
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [file, size, time] = self.0;
+        write!(f, "{file:016x}-{size:016x}-{time:016x}")
+    }
+}
+
+/// The last transaction.
+#[derive(Debug)]
+pub struct Record {
+    /// whether every step was carried out in this boot of the machine: what was written then is
+    /// in the system's memory at least
+    pub is_published: bool,
+    stamp: String,
+    steps: Vec<u8>,
+}
+
+impl Record {
+    /// Reads the record without the right to write; `None` where none was ever committed.
+    ///
+    /// # Errors
+    /// When the journal is there and cannot be read.
+    pub fn read(path: &Path) -> Result<Option<Self>, FileError> {
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened
+                .and_then(|mut file| Self::read_from(&mut file))
+                .map_err(|error| FileError::new("read", path, error)),
+        }
+    }
+
+    fn read_from(file: &mut File) -> io::Result<Option<Self>> {
+        let mut text = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut text)?;
+        Ok(Self::parse(text))
+    }
+
+    // A torn record is none: it was never committed.
+    fn parse(mut text: Vec<u8>) -> Option<Self> {
+        let end = text.iter().position(|byte| *byte == b'\n')?;
+        let steps = text.split_off(end + 1);
+        let mut words = str::from_utf8(&text[..end]).ok()?.split(' ');
+        if words.next() != Some(MAGIC) || words.next() != Some(&sha256(&steps)) {
+            return None;
+        }
+        let state = words.next()?;
+        Some(Self {
+            is_published: host::boot_id().is_some_and(|boot| boot == state),
+            stamp: words.next().unwrap_or_default().to_owned(),
+            steps,
+        })
+    }
+
+    /// Its steps.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        serde_json::from_slice(&self.steps).unwrap_or_default()
+    }
+
+    /// Whether nobody but mailca wrote to the register since.
+    #[must_use]
+    pub fn is_last_of(&self, register: &Stamp) -> bool {
+        self.stamp == register.to_string()
+    }
+}
+
+/// The open journal. Its first line is `mailca-journal-1 SHA256 STATE STAMP`, the rest JSON.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -97,30 +140,19 @@ impl Journal {
         if !files::exists(path) {
             files::create_new(path, b"", mode)?;
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-            .open(path)
-            .map_err(|error| FileError::new("open", path, error))?;
+        let file = disk::open(path, false).map_err(|error| FileError::new("open", path, error))?;
         Ok(Self {
             path: path.to_owned(),
             file,
         })
     }
 
-    /// The committed steps that may not all be done or durable. After a publication in this
-    /// boot there are none: what was written is in the system's memory at least.
+    /// The last transaction that was committed.
     ///
     /// # Errors
-    /// When the journal cannot be read. A torn record is none: it was never committed.
-    pub fn unfinished(&mut self) -> Result<Vec<Step>, FileError> {
-        let mut text = Vec::new();
-        self.file
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| self.file.read_to_end(&mut text))
-            .map_err(|error| self.fail("read", error))?;
-        Ok(parse(&text).unwrap_or_default())
+    /// When the journal cannot be read.
+    pub fn last(&mut self) -> Result<Option<Record>, FileError> {
+        Record::read_from(&mut self.file).map_err(|error| self.fail("read", error))
     }
 
     /// Makes the steps durable: when this returns, they happen, whatever dies. The record that
@@ -132,37 +164,33 @@ impl Journal {
     pub fn commit(&mut self, steps: &[Step]) -> Result<(), JournalError> {
         let record = encode(steps)
             .map_err(|error| JournalError::NotRecorded(self.fail("write", error.into())))?;
-        let length = record.len() as u64;
-        let written = self
-            .file
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| self.file.write_all(&record))
-            .and_then(|()| self.file.set_len(length))
-            .and_then(|()| self.file.sync_data());
+        let (file, path) = (&self.file, &self.path);
+        let written = disk::write_at(file, path, &record, 0)
+            .and_then(|()| disk::set_len(file, path, record.len() as u64))
+            .and_then(|()| disk::sync_data(file, path));
         let Err(error) = written else {
             return Ok(());
         };
         // A failed sync is not tried again (the kernel forgets what it could not write): the
         // record is made void instead.
         let error = self.fail("write", error);
-        match self.file.set_len(0).and_then(|()| self.file.sync_all()) {
+        let void = disk::set_len(file, path, 0).and_then(|()| disk::sync_data(file, path));
+        match void {
             Ok(()) => Err(JournalError::NotRecorded(error)),
             Err(_) => Err(JournalError::Unknown(error)),
         }
     }
 
-    /// Notes that every step is done, in this boot.
+    /// Notes that every step is done, in this boot, and how the register looks now.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub fn published(&mut self) -> Result<(), FileError> {
-        let Some(boot) = host::boot_id().filter(|boot| boot.len() == COMMITTED.len()) else {
-            return Ok(());
-        };
-        let at = MAGIC.len() + 1 + 64 + 1;
-        self.file
-            .seek(SeekFrom::Start(at as u64))
-            .and_then(|_| self.file.write_all(boot.as_bytes()))
+    pub fn published(&mut self, register: &Stamp) -> Result<(), FileError> {
+        let boot = host::boot_id().filter(|boot| boot.len() == COMMITTED.len());
+        let state = boot.as_deref().unwrap_or(COMMITTED);
+        let text = format!("{state} {register}\n");
+        let at = MAGIC.len() + 1 + DIGEST + 1;
+        disk::write_at(&self.file, &self.path, text.as_bytes(), at as u64)
             .map_err(|error| self.fail("write", error))
     }
 
@@ -174,22 +202,10 @@ impl Journal {
 fn encode(steps: &[Step]) -> serde_json::Result<Vec<u8>> {
     let mut body = serde_json::to_vec_pretty(steps)?;
     body.push(b'\n');
-    let mut record = format!("{MAGIC} {} {COMMITTED}\n", sha256(&body)).into_bytes();
+    let digest = sha256(&body);
+    let mut record = format!("{MAGIC} {digest} {COMMITTED} {}\n", Stamp::NONE).into_bytes();
     record.extend(body);
     Ok(record)
-}
-
-fn parse(text: &[u8]) -> Option<Vec<Step>> {
-    let end = text.iter().position(|byte| *byte == b'\n')?;
-    let (head, body) = (str::from_utf8(&text[..end]).ok()?, &text[end + 1..]);
-    let mut words = head.split(' ');
-    if words.next() != Some(MAGIC) || words.next() != Some(&sha256(body)) {
-        return None;
-    }
-    if words.next() == host::boot_id().as_deref() {
-        return None;
-    }
-    serde_json::from_slice(body).ok()
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -213,41 +229,62 @@ mod tests {
         (dir, journal)
     }
 
-    #[test]
-    fn a_committed_record_is_found_again() {
-        let (_dir, mut journal) = journal();
-        assert!(journal.unfinished().unwrap().is_empty());
-        journal.commit(&[step()]).unwrap();
-        assert_eq!(journal.unfinished().unwrap(), [step()]);
+    fn unfinished(journal: &mut Journal) -> Vec<Step> {
+        let last = journal.last().unwrap();
+        last.filter(|record| !record.is_published)
+            .map(|record| record.steps())
+            .unwrap_or_default()
     }
 
     #[test]
-    fn a_published_record_is_done_with() {
-        let (_dir, mut journal) = journal();
+    fn a_committed_record_is_found_again() {
+        let (dir, mut journal) = journal();
+        assert!(journal.last().unwrap().is_none());
         journal.commit(&[step()]).unwrap();
-        journal.published().unwrap();
-        assert!(journal.unfinished().unwrap().is_empty());
+        assert_eq!(unfinished(&mut journal), [step()]);
+        let read = Record::read(&dir.path().join("journal")).unwrap().unwrap();
+        assert_eq!(read.steps(), [step()]);
+        assert!(Record::read(&dir.path().join("none")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_published_record_is_done_with_and_knows_the_register() {
+        let (dir, mut journal) = journal();
+        journal.commit(&[step()]).unwrap();
+        let register = dir.path().join("index.txt");
+        let before = Stamp::of(&register).unwrap();
+        std::fs::write(&register, "one").unwrap();
+        let stamp = Stamp::of(&register).unwrap();
+        journal.published(&stamp).unwrap();
+        assert!(unfinished(&mut journal).is_empty());
+        let last = journal.last().unwrap().unwrap();
+        assert!(last.is_last_of(&stamp) && !last.is_last_of(&before));
+        std::fs::write(&register, "two!").unwrap();
+        assert!(!last.is_last_of(&Stamp::of(&register).unwrap()));
     }
 
     #[test]
     fn a_record_published_in_another_boot_counts_as_unfinished() {
         let (dir, mut journal) = journal();
         journal.commit(&[step()]).unwrap();
-        journal.published().unwrap();
+        journal.published(&Stamp::NONE).unwrap();
         let path = dir.path().join("journal");
         let text = std::fs::read_to_string(&path).unwrap();
         let boot = host::boot_id().unwrap();
         let other = text.replace(&boot, &"0".repeat(boot.len()));
         std::fs::write(&path, other).unwrap();
-        assert_eq!(journal.unfinished().unwrap(), [step()]);
+        assert_eq!(unfinished(&mut journal), [step()]);
     }
 
     #[test]
     fn a_record_torn_anywhere_was_never_committed() {
         let record = encode(&[step()]).unwrap();
-        assert!(parse(&record).is_some());
+        assert!(Record::parse(record.clone()).is_some());
         for length in 0..record.len() {
-            assert_eq!(parse(&record[..length]), None, "{length} bytes");
+            assert!(
+                Record::parse(record[..length].to_vec()).is_none(),
+                "{length}"
+            );
         }
     }
 }

@@ -6,7 +6,9 @@ pub mod create;
 pub mod hosts;
 pub mod index;
 pub mod journal;
+pub mod register;
 pub mod settings;
+pub mod steps;
 pub mod transaction;
 
 use std::ffi::OsString;
@@ -15,8 +17,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use self::hosts::Hosts;
+use self::hosts::{Committed, Hosts};
+use self::journal::Record;
 use self::settings::{Settings, SettingsError};
+use self::steps::Step;
 use self::transaction::{Transaction, TransactionError};
 use crate::pki::certificate::{Certificate, CertificateError};
 use crate::pki::key::{EncodedKey, KeyError};
@@ -82,6 +86,8 @@ pub struct Store {
     pub unique_subject: bool,
     /// the mail hosts whose keys are here
     pub hosts: Hosts,
+    /// what a transaction has committed, and perhaps not carried out yet
+    pending: Vec<Step>,
 }
 
 impl Store {
@@ -106,11 +112,21 @@ impl Store {
                 path: path.clone(),
                 source,
             })?;
+        let last = Record::read(&journal_path(&settings))?;
+        let pending = match last.filter(|record| !record.is_published) {
+            Some(record) => record.steps(),
+            None => Vec::new(),
+        };
+        let hosts_root = root.join("hosts");
+        let committed = pending
+            .iter()
+            .filter_map(|step| committed(step, root, &hosts_root));
         Ok(Self {
             unique_subject: settings.unique_subject()?,
             certificate,
-            hosts: Hosts::new(root.join("hosts")),
+            hosts: Hosts::new(hosts_root.clone(), committed.collect()),
             settings,
+            pending,
         })
     }
 
@@ -166,6 +182,36 @@ impl Store {
     pub fn last_certificate_path(&self) -> PathBuf {
         self.settings.root.join("newcert.pem")
     }
+}
+
+// A host that a step is about: readers see it as it will be, without the right to write.
+fn committed(step: &Step, root: &Path, hosts: &Path) -> Option<Committed> {
+    match step {
+        Step::SwitchHost {
+            host,
+            from,
+            folder,
+            certificate,
+            ..
+        } => Some(Committed {
+            place: hosts.join(host),
+            holders: [hosts.join(folder), root.join(from)],
+            certificate: Some(certificate.clone()),
+        }),
+        Step::AwaitCertificate { host, from } => {
+            let place = hosts.join(format!("{host}.next"));
+            Some(Committed {
+                holders: [place.clone(), root.join(from)],
+                place,
+                certificate: None,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn journal_path(settings: &Settings) -> PathBuf {
+    with_suffix(&settings.database, ".journal")
 }
 
 fn parent(path: &Path) -> &Path {

@@ -1,15 +1,15 @@
 //! Files that are whole or not there: written beside their place and renamed into it, with their
 //! mode set and not left to the umask.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{
-    DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink,
-};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use super::disk;
 
 /// An operation on a file that failed.
 #[derive(Debug, Error)]
@@ -102,6 +102,23 @@ pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
+/// The files of a folder with this extension, sorted by name.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let fail = |error| FileError::new("read", folder, error);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.extension().is_some_and(|it| it == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Makes a new file and never overwrites one.
 ///
 /// # Errors
@@ -109,19 +126,14 @@ pub fn exists(path: &Path) -> bool {
 pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let fail = |error| FileError::new("create", path, error);
     // 0600 until it is complete: a key is never open to others, not even for a moment.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(fail)?;
-    let written = file
-        .write_all(bytes)
-        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
+    let file = disk::create(path).map_err(fail)?;
+    let written = disk::write_at(&file, path, bytes, 0)
+        .and_then(|()| disk::set_mode(&file, path, mode))
         .map_err(fail)
-        .and_then(|()| give_to_owner_of_parent(&file, path));
+        .and_then(|()| give_to_owner_of_parent(&file, path))
+        .and_then(|()| disk::close(file, path).map_err(fail));
     if written.is_err() {
-        let _ = fs::remove_file(path);
+        let _ = disk::remove_file(path);
     }
     written
 }
@@ -135,29 +147,111 @@ pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 /// # Errors
 /// When a step fails; the old file is then as it was.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let beside = temporary_beside(&target);
-    let old = fs::metadata(&target).ok();
+    Replacement::prepare(path, bytes, mode)?.place()
+}
+
+/// The same, and waits until the new file is on the disk: whenever the power fails, there is the
+/// old one or the new one.
+///
+/// # Errors
+/// As [`replace`], and when the disk fails.
+pub fn replace_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let new = Replacement::prepare(path, bytes, mode)?;
+    match new.beside.clone() {
+        Some(beside) => {
+            sync_file(&beside)?;
+            new.place()?;
+            sync_dir(parent(path))
+        }
+        None => new.place(),
+    }
+}
+
+/// Overwrites a short file with bytes of the same number, which a disk does at once or not at
+/// all; what has another length, or is not there, is replaced.
+///
+/// # Errors
+/// When a step fails.
+pub fn overwrite(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let same_length = fs::metadata(path).is_ok_and(|old| old.len() == bytes.len() as u64);
+    if !same_length {
+        return replace_durably(path, bytes, mode);
+    }
     let fail = |error| FileError::new("write", path, error);
-    if old
-        .as_ref()
-        .is_some_and(|old| !old.is_file() && !old.is_dir())
-    {
-        let mut device = OpenOptions::new().write(true).open(path).map_err(fail)?;
-        return device.write_all(bytes).map_err(fail);
+    let file = disk::open(path, true).map_err(fail)?;
+    disk::write_at(&file, path, bytes, 0).map_err(fail)?;
+    disk::close(file, path).map_err(fail)
+}
+
+/// The new content of a file, written beside its place; gone again if it is not placed.
+#[derive(Debug)]
+pub struct Replacement {
+    path: PathBuf,
+    target: PathBuf,
+    // None for a device, which is written already.
+    beside: Option<PathBuf>,
+}
+
+impl Replacement {
+    /// Writes the file beside its place.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn prepare(path: &Path, bytes: &[u8], mode: u32) -> Result<Self> {
+        let fail = |error| FileError::new("write", path, error);
+        let old = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found.map_err(fail)?),
+        };
+        let target = match old {
+            Some(_) => fs::canonicalize(path).map_err(fail)?,
+            None => path.to_owned(),
+        };
+        let mut new = Self {
+            path: path.to_owned(),
+            beside: None,
+            target,
+        };
+        if old
+            .as_ref()
+            .is_some_and(|old| !old.is_file() && !old.is_dir())
+        {
+            let mut device = OpenOptions::new().write(true).open(path).map_err(fail)?;
+            device.write_all(bytes).map_err(fail)?;
+            disk::close(device, path).map_err(fail)?;
+            return Ok(new);
+        }
+        let beside = temporary_beside(&new.target);
+        let _ = remove_if_there(&beside);
+        let mode = old.as_ref().map_or(mode, |old| old.mode() & 0o7777);
+        create_new(&beside, bytes, mode).map_err(|error| fail(error.source))?;
+        new.beside = Some(beside.clone());
+        match old {
+            Some(old) => take_owner(&beside, &old).map(|()| new),
+            None => Ok(new),
+        }
     }
-    let _ = fs::remove_file(&beside);
-    let mode = old.as_ref().map_or(mode, |old| old.mode() & 0o7777);
-    create_new(&beside, bytes, mode).map_err(|error| fail(error.source))?;
-    let placed = old
-        .map_or(Ok(()), |old| take_owner(&beside, &old))
-        .and_then(|()| {
-            fs::rename(&beside, &target).map_err(|error| FileError::new("replace", path, error))
-        });
-    if placed.is_err() {
-        let _ = fs::remove_file(&beside);
+
+    /// Renames it into its place.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn place(mut self) -> Result<()> {
+        if let Some(beside) = &self.beside {
+            disk::rename(beside, &self.target)
+                .map_err(|error| FileError::new("replace", &self.path, error))?;
+        }
+        self.beside = None;
+        Ok(())
     }
-    placed
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside {
+            let _ = disk::remove_file(beside);
+        }
+    }
 }
 
 /// Makes `path` a symbolic link to `target`, replacing a link that is there in one step.
@@ -176,10 +270,10 @@ pub fn replace_link(path: &Path, target: &Path) -> Result<()> {
         ));
     }
     let beside = temporary_beside(path);
-    let _ = fs::remove_file(&beside);
-    symlink(target, &beside).map_err(|error| FileError::new("create", &beside, error))?;
-    fs::rename(&beside, path).map_err(|error| {
-        let _ = fs::remove_file(&beside);
+    let _ = remove_if_there(&beside);
+    disk::symlink(target, &beside).map_err(|error| FileError::new("create", &beside, error))?;
+    disk::rename(&beside, path).map_err(|error| {
+        let _ = disk::remove_file(&beside);
         FileError::new("replace", path, error)
     })
 }
@@ -190,17 +284,23 @@ pub fn replace_link(path: &Path, target: &Path) -> Result<()> {
 /// When it cannot be made.
 pub fn create_dir(path: &Path, mode: u32) -> Result<()> {
     let fail = |error| FileError::new("create", path, error);
-    match DirBuilder::new().mode(0o700).create(path) {
+    match disk::create_dir(path, 0o700) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(fail(error)),
         Ok(()) => {
             let directory = File::open(path).map_err(fail)?;
-            directory
-                .set_permissions(Permissions::from_mode(mode))
-                .map_err(fail)?;
+            disk::set_mode(&directory, path, mode).map_err(fail)?;
             give_to_owner_of_parent(&directory, path)
         }
     }
+}
+
+/// Makes a directory and what it lies in, where they are missing.
+///
+/// # Errors
+/// When one cannot be made.
+pub fn create_dirs(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| FileError::new("create", path, error))
 }
 
 /// Waits until a directory's entries are on the disk.
@@ -209,7 +309,7 @@ pub fn create_dir(path: &Path, mode: u32) -> Result<()> {
 /// When the system reports that they are not.
 pub fn sync_dir(path: &Path) -> Result<()> {
     File::open(path)
-        .and_then(|dir| dir.sync_all())
+        .and_then(|dir| disk::sync_data(&dir, path))
         .map_err(|error| FileError::new("sync", path, error))
 }
 
@@ -219,7 +319,7 @@ pub fn sync_dir(path: &Path) -> Result<()> {
 /// When the system reports that it is not.
 pub fn sync_file(path: &Path) -> Result<()> {
     File::open(path)
-        .and_then(|file| file.sync_all())
+        .and_then(|file| disk::sync_data(&file, path))
         .map_err(|error| FileError::new("sync", path, error))
 }
 
@@ -229,9 +329,7 @@ pub fn sync_file(path: &Path) -> Result<()> {
 /// # Errors
 /// When the system reports that it is not.
 pub fn sync_filesystem(path: &Path) -> Result<()> {
-    let fail = |error| FileError::new("sync", path, error);
-    let file = File::open(path).map_err(fail)?;
-    rustix::fs::syncfs(&file).map_err(|error| fail(error.into()))
+    disk::sync_filesystem(path).map_err(|error| FileError::new("sync", path, error))
 }
 
 /// The permission bits of a file.
@@ -258,7 +356,7 @@ pub fn give_to_owner_of_parent(file: &File, path: &Path) -> Result<()> {
     if parent.uid() == 0 {
         return Ok(());
     }
-    fchown(file, Some(parent.uid()), Some(parent.gid())).map_err(fail)
+    disk::set_owner(file, path, parent.uid(), parent.gid()).map_err(fail)
 }
 
 /// The directory a path lies in.
@@ -270,6 +368,20 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
+/// Gives a file or folder the owner, group and mode of another one, if that is there.
+///
+/// # Errors
+/// When they cannot be set.
+pub fn take_access(path: &Path, like: &Path) -> Result<()> {
+    let Ok(old) = fs::metadata(like) else {
+        return Ok(());
+    };
+    take_owner(path, &old)?;
+    File::open(path)
+        .and_then(|file| disk::set_mode(&file, path, old.mode() & 0o7777))
+        .map_err(|error| FileError::new("set the mode of", path, error))
+}
+
 fn take_owner(path: &Path, old: &fs::Metadata) -> Result<()> {
     let fail = |error| FileError::new("set the owner of", path, error);
     let file = File::open(path).map_err(fail)?;
@@ -278,10 +390,17 @@ fn take_owner(path: &Path, old: &fs::Metadata) -> Result<()> {
         return Ok(());
     }
     // An ordinary user may not give files away: the directory's own rules decide then.
-    match fchown(&file, Some(old.uid()), Some(old.gid())) {
+    match disk::set_owner(&file, path, old.uid(), old.gid()) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         other => other.map_err(fail),
     }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    if exists(path) {
+        disk::remove_file(path)?;
+    }
+    Ok(())
 }
 
 // One fixed name, so that what a dead process left is overwritten and not collected.

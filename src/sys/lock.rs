@@ -1,14 +1,14 @@
 //! An exclusive lock that the kernel drops when its holder dies.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::disk;
 use super::files::{self, FileError};
 
 const POLL: Duration = Duration::from_millis(20);
@@ -59,26 +59,19 @@ pub fn acquire(path: &Path, wait: Duration) -> Result<Lock, LockError> {
 }
 
 fn open(path: &Path) -> Result<File, FileError> {
-    match OpenOptions::new().read(true).write(true).open(path) {
+    let failed = |error| FileError::new("open", path, error);
+    match disk::open(path, true) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return opened.map_err(|error| FileError::new("open", path, error)),
+        opened => return opened.map_err(failed),
     }
-    let made = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    match made {
+    match disk::create(path) {
         Ok(file) => {
             files::give_to_owner_of_parent(&file, path)?;
             Ok(file)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(|error| FileError::new("open", path, error)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk::open(path, true).map_err(failed)
+        }
         Err(error) => Err(FileError::new("create", path, error)),
     }
 }

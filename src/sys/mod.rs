@@ -1,7 +1,9 @@
 //! What mailca asks of the operating system: files, locks, questions on a terminal.
 
+pub mod disk;
 pub mod files;
 pub mod host;
 pub mod lock;
 pub mod passphrase;
+pub mod progress;
 pub mod prompt;

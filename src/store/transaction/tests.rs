@@ -12,6 +12,7 @@ use crate::pki::name::Name;
 use crate::pki::profile::Profile;
 use crate::pki::tbs::TbsCertificate;
 use crate::pki::testing::Openssl;
+use crate::store::index::Row;
 
 const CNF: &str = "\
 [ca]
@@ -135,6 +136,18 @@ fn key() -> PrivateKey {
     PrivateKey::generate(KeyType::P256).unwrap()
 }
 
+fn take_serial(transaction: &mut Transaction<'_>) -> Result<SerialNumber, TransactionError> {
+    let mut taken = transaction.take_serials(1, &random())?;
+    Ok(taken.remove(0))
+}
+
+fn holders(store: &Store, certificates: &[&Certificate]) -> Holders {
+    let subjects = certificates
+        .iter()
+        .map(|certificate| certificate.subject.oneline());
+    store.holders(subjects, NOW).unwrap()
+}
+
 /// Issues a certificate without a host's key.
 fn issue(
     store: &Store,
@@ -142,7 +155,7 @@ fn issue(
     not_after: OffsetDateTime,
 ) -> Result<Certificate, TransactionError> {
     let mut transaction = store.begin(WAIT)?;
-    let serial = transaction.take_serial(&random())?;
+    let serial = take_serial(&mut transaction)?;
     let settled = transaction.settle()?;
     let certificate = certificate_until(store, &serial, &key(), name, not_after);
     let issued = Issued {
@@ -150,14 +163,16 @@ fn issue(
         copy_to: None,
         host: None,
     };
-    settled.commit(&issued, NOW)?;
+    let holders = holders(store, &[&certificate]);
+    holders.check(&certificate.subject.oneline())?;
+    settled.commit(&[issued], &holders)?;
     Ok(certificate)
 }
 
 /// Takes a serial, stages a host's key and writes the commit's record, and then dies.
 fn commit_and_die(store: &Store) -> (Certificate, Vec<Step>) {
     let mut transaction = store.begin(WAIT).unwrap();
-    let serial = transaction.take_serial(&random()).unwrap();
+    let serial = take_serial(&mut transaction).unwrap();
     let key = key();
     let host = transaction
         .stage_key("mail.example.org", &serial, &key.to_pem().unwrap())
@@ -168,8 +183,11 @@ fn commit_and_die(store: &Store) -> (Certificate, Vec<Step>) {
         copy_to: Some(store.last_certificate_path()),
         host: Some(host),
     };
-    let steps = transaction.steps(&issued, NOW).unwrap();
+    let steps = transaction
+        .steps(&[issued], &holders(store, &[&certificate]))
+        .unwrap();
     transaction.journal.commit(&steps).unwrap();
+    transaction.keeps_staged = true;
     (certificate, steps)
 }
 
@@ -207,7 +225,7 @@ fn a_commit_puts_everything_in_its_place_and_openssl_goes_on_from_there() {
     let dir = Dir::new("no");
     let store = dir.store();
     let mut transaction = store.begin(WAIT).unwrap();
-    let serial = transaction.take_serial(&random()).unwrap();
+    let serial = take_serial(&mut transaction).unwrap();
     assert_eq!(serial.to_string(), "0A");
     assert_eq!(dir.text("serial"), "0B\n");
     let key = key();
@@ -221,7 +239,9 @@ fn a_commit_puts_everything_in_its_place_and_openssl_goes_on_from_there() {
         copy_to: Some(store.last_certificate_path()),
         host: Some(host),
     };
-    settled.commit(&issued, NOW).unwrap();
+    settled
+        .commit(&[issued], &holders(&store, &[&certificate]))
+        .unwrap();
     assert_published(&dir, &certificate);
     dir.openssl.run("verify -CAfile cacert.pem newcerts/0A.pem");
 
@@ -273,26 +293,16 @@ fn numbers_that_newcerts_has_are_skipped_and_never_given_twice() {
     dir.openssl.write("newcerts/0B.pem", "");
     let store = dir.store();
     let mut transaction = store.begin(WAIT).unwrap();
-    assert_eq!(
-        transaction.take_serial(&random()).unwrap().to_string(),
-        "0C"
-    );
-    assert_eq!(
-        transaction.take_serial(&random()).unwrap().to_string(),
-        "0D"
-    );
+    assert_eq!(take_serial(&mut transaction).unwrap().to_string(), "0C");
+    assert_eq!(take_serial(&mut transaction).unwrap().to_string(), "0D");
     drop(transaction);
     assert_eq!(dir.text("serial"), "0E\n");
     let own = store.certificate.serial.to_string();
     dir.openssl.write("serial", format!("{own}\n"));
-    let taken = store.begin(WAIT).unwrap().take_serial(&random()).unwrap();
+    let taken = take_serial(&mut store.begin(WAIT).unwrap()).unwrap();
     assert_eq!(taken, store.certificate.serial.next().unwrap());
     dir.openssl.write("serial", "xyz\n");
-    let error = store
-        .begin(WAIT)
-        .unwrap()
-        .take_serial(&random())
-        .unwrap_err();
+    let error = take_serial(&mut store.begin(WAIT).unwrap()).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -322,15 +332,9 @@ fn a_commit_is_finished_whatever_was_done_of_it_already() {
         let dir = Dir::new("no");
         let store = dir.store();
         let (certificate, steps) = commit_and_die(&store);
-        let transaction = Transaction {
-            journal: Journal::open(&dir.openssl.path("index.txt.journal"), 0o644).unwrap(),
-            store: &store,
-            _lock: lock::acquire(&dir.openssl.path("index.txt.lock"), WAIT).unwrap(),
-        };
         for step in &steps[..done] {
-            transaction.carry_out(step).unwrap();
+            step.carry_out(&store).unwrap();
         }
-        drop(transaction);
         drop(store.begin(WAIT).unwrap());
         assert_published(&dir, &certificate);
     }
@@ -461,7 +465,7 @@ fn unique_subject_permits_one_valid_certificate_and_marks_those_past_their_date(
     issue(&store, "b.example.org", NOW - Span::days(1)).unwrap();
     issue(&store, "a.example.org", NOW + Span::days(9)).unwrap();
     let error = issue(&store, "a.example.org", NOW + Span::days(9)).unwrap_err();
-    assert!(matches!(error, TransactionError::NotUnique { .. }));
+    assert!(matches!(error, TransactionError::Register(_)));
     assert_eq!(
         error.to_string(),
         "/CN=a.example.org already has the valid certificate 0C, and unique_subject = yes permits one"
@@ -497,21 +501,30 @@ fn a_second_writer_waits_and_then_names_the_lock() {
 }
 
 #[test]
-fn a_key_staged_without_a_commit_is_gone_with_the_next_writer() {
+fn a_key_staged_without_a_commit_is_gone_with_the_transaction() {
     let dir = Dir::new("no");
     let store = dir.store();
+    let stage = |transaction: &Transaction<'_>| {
+        let serial = "0A".parse().unwrap();
+        let key = key().to_pem().unwrap();
+        transaction
+            .stage_key("mail.example.org", &serial, &key)
+            .unwrap()
+            .folder
+    };
     let transaction = store.begin(WAIT).unwrap();
-    let staged = transaction
-        .stage_key(
-            "mail.example.org",
-            &"0A".parse().unwrap(),
-            &key().to_pem().unwrap(),
-        )
-        .unwrap();
+    let staged = stage(&transaction);
+    assert!(files::exists(&staged));
     drop(transaction);
-    assert!(files::exists(&staged.folder));
+    assert!(!files::exists(&staged));
+
+    let mut killed = store.begin(WAIT).unwrap();
+    let staged = stage(&killed);
+    killed.keeps_staged = true;
+    drop(killed);
+    assert!(files::exists(&staged));
     drop(store.begin(WAIT).unwrap());
-    assert!(!files::exists(&staged.folder));
+    assert!(!files::exists(&staged));
 }
 
 #[test]

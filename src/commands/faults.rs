@@ -1,0 +1,319 @@
+//! Every command at every change it makes to the disk: the change is refused, the process dies
+//! before it or in the middle of it, the power fails. The next command must find all in order.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::{fs, io};
+
+use tempfile::TempDir;
+use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
+
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::pki::testing::Openssl;
+use crate::sys::disk::faults::{self, Fault, Tree};
+use crate::sys::prompt::NoTerminal;
+
+#[path = "../../tests/suite/support/invariants.rs"]
+mod invariants;
+
+const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
+const REFUSED: [(&str, i32); 2] = [("EIO", 5), ("ENOSPC", 28)];
+// How often the power fails at one place, with something else lost each time.
+const POWER_LOSSES: u64 = 3;
+
+#[derive(Clone, Default)]
+struct Stream(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A directory with a CA in `CA`, and what commands need beside it.
+struct Place(TempDir);
+
+struct Ran {
+    exit: Exit,
+    stderr: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn ca(&self) -> PathBuf {
+        self.path("CA")
+    }
+
+    /// Runs mailca; `%` in a word is this directory.
+    fn run_at(&self, now: OffsetDateTime, words: &[&str]) -> Ran {
+        let stderr = Stream::default();
+        let mut context = Context {
+            clock: Box::new(move || now),
+            random: Box::new(|buffer| {
+                buffer.fill(0x11);
+                Ok(())
+            }),
+            terminal: Box::new(NoTerminal),
+            environment: Box::new(|_| None),
+            node_name: "mx.example.com".into(),
+            stdin: Box::new(io::empty()),
+            stdout: Box::new(io::sink()),
+            stderr: Box::new(stderr.clone()),
+        };
+        let root = self.0.path().to_string_lossy().into_owned();
+        let common = ["mailca", "--ca", "%/CA", "--yes", "--wait", "1"];
+        let argv = common
+            .iter()
+            .chain(words)
+            .map(|word| word.replace('%', &root).into());
+        let exit = crate::run(argv, &mut context);
+        let text = stderr.0.lock().unwrap().clone();
+        Ran {
+            exit,
+            stderr: String::from_utf8(text).unwrap(),
+        }
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        self.run_at(NOW, words)
+    }
+
+    #[track_caller]
+    fn must(&self, now: OffsetDateTime, words: &[&str]) {
+        let ran = self.run_at(now, words);
+        assert_eq!(ran.exit, Exit::Done, "{words:?}: {}", ran.stderr);
+    }
+
+    fn rows(&self) -> usize {
+        let text = fs::read_to_string(self.path("CA/index.txt"));
+        text.map_or(0, |text| text.lines().count())
+    }
+
+    /// What is broken, in words.
+    fn broken(&self) -> String {
+        let mut all = invariants::broken(&self.ca());
+        for folder in ["requests", "out"] {
+            let files = fs::read_dir(self.path(folder))
+                .into_iter()
+                .flatten()
+                .flatten();
+            let copies = files
+                .map(|file| file.path())
+                .filter(|path| path.extension().is_some_and(|it| it == "pem"));
+            all.extend(copies.filter_map(|copy| invariants::broken_copy(&self.ca(), &copy)));
+        }
+        all.join("; ")
+    }
+
+    fn lose_power(&self, disk: &faults::Installed, seed: u64) {
+        disk.lose_power(seed);
+        // The machine starts again: what says that it was written in this boot, was not.
+        let journal = self.path("CA/index.txt.journal");
+        let boot = crate::sys::host::boot_id().unwrap();
+        if let Ok(text) = fs::read(&journal) {
+            let text = String::from_utf8_lossy(&text).replace(&boot, &"0".repeat(boot.len()));
+            fs::write(&journal, text).unwrap();
+        }
+    }
+}
+
+/// A CA with one host, one waiting request, three requests from elsewhere, and a certificate past
+/// its date under `unique_subject = yes`.
+fn prepared() -> Place {
+    let place = Place::new();
+    let init = ["init", "--subject", "/O=Example/CN=CA", "--no-passphrase"];
+    place.must(NOW - Duration::days(90), &init);
+    let past = NOW - Duration::days(60);
+    place.must(past, &["issue", "past.example.com", "--days", "30"]);
+    place.must(NOW, &["issue", "mail.example.com"]);
+    place.must(NOW, &["req", "next.example.com"]);
+    for host in ["a.example.com", "b.example.com", "c.example.com"] {
+        place.must(NOW, &["req", host, "--out-dir", "%/requests"]);
+    }
+    fs::write(
+        place.path("hosts.txt"),
+        "d.example.com\ne.example.com x.example.com\n",
+    )
+    .unwrap();
+    fs::write(place.path("CA/index.txt.attr"), "unique_subject = yes\n").unwrap();
+    place
+}
+
+/// Tries a command that issues so many certificates. One line here tries another one.
+#[track_caller]
+fn survives(words: &[&str], certificates: usize) {
+    let template = prepared();
+    let tree = Tree::read(template.0.path());
+    let before = template.rows();
+    let mut tried = 0;
+    let mut broken = String::new();
+    let mut attempt = |fault: Option<(usize, Fault)>, power: Option<u64>, what: &str| {
+        // openssl.cnf and the journal have no absolute path of the CA in them.
+        let place = Place::new();
+        tree.write(place.0.path());
+        let disk = faults::install(place.0.path(), fault, power.is_some());
+        let ran = place.run(words);
+        let changes = disk.changes();
+        if let Some(seed) = power {
+            place.lose_power(&disk, seed);
+        }
+        drop(disk);
+        let died = power.is_some() || !matches!(fault, None | Some((_, Fault::Error(_))));
+        let finished = fault.is_none_or(|(at, _)| at >= changes.len());
+        let after = place.run(&["issue", "after.example.com"]);
+        let issued = place.rows().saturating_sub(before + 1);
+        let mut problem = place.broken();
+        if after.exit != Exit::Done {
+            problem = format!("{problem}; the next command failed: {}", after.stderr);
+        }
+        let expected = match ran.exit {
+            _ if finished => [certificates, certificates],
+            _ if died => [0, certificates],
+            Exit::Done => [certificates, certificates],
+            Exit::Refused => [0, 0],
+            _ => [0, certificates],
+        };
+        if !expected.contains(&issued) {
+            problem = format!("{problem}; exit {:?}, but {issued} issued", ran.exit);
+        }
+        let names_a_file = ran.stderr.contains(&*place.0.path().to_string_lossy());
+        if !died && ran.exit != Exit::Done && !names_a_file {
+            problem = format!("{problem}; no file is named: {}", ran.stderr);
+        }
+        tried += 1;
+        if !problem.is_empty() {
+            let change = fault.and_then(|(at, _)| changes.get(at).cloned());
+            let _ = writeln!(broken, "{what} at {change:?}: {problem}");
+        }
+        (changes.len(), place)
+    };
+    let (count, _) = attempt(None, None, "nothing");
+    assert!(count > 10, "{count} changes");
+    for at in 0..count {
+        for (name, number) in REFUSED {
+            attempt(Some((at, Fault::Error(number))), None, name);
+        }
+        attempt(Some((at, Fault::Death)), None, "death");
+        let (_, place) = attempt(Some((at, Fault::TornDeath)), None, "death in a write");
+        if at % 8 == 0 {
+            openssl_signs(&place);
+        }
+        for seed in 0..POWER_LOSSES {
+            let seed = seed + 1000 * at as u64;
+            attempt(Some((at, Fault::Death)), Some(seed), "power loss");
+        }
+    }
+    for seed in 0..20 {
+        attempt(None, Some(seed), "power loss afterwards");
+    }
+    let command = words.join(" ");
+    println!("{command}: {count} changes, {tried} accidents");
+    assert!(broken.is_empty(), "{command}:\n{broken}");
+}
+
+#[track_caller]
+fn openssl_signs(place: &Place) {
+    let openssl = Openssl::new();
+    openssl.p256("key.pem");
+    let request = openssl.path("theirs.csr");
+    openssl.run_with(
+        "req -new -key key.pem -subj /CN=theirs -out",
+        &[&request.to_string_lossy()],
+    );
+    let before = place.rows();
+    let output = std::process::Command::new("openssl")
+        .args(["ca", "-batch", "-notext", "-config", "openssl.cnf", "-in"])
+        .arg(&request)
+        .current_dir(place.ca())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(place.rows(), before + 1, "{stderr}");
+}
+
+#[test]
+fn req_survives() {
+    survives(&["req", "other.example.com"], 0);
+}
+
+#[test]
+fn sign_survives() {
+    survives(&["sign"], 1);
+}
+
+#[test]
+fn sign_to_a_file_survives() {
+    survives(
+        &[
+            "sign",
+            "%/requests/a.example.com.csr",
+            "--out",
+            "%/requests/a.pem",
+        ],
+        1,
+    );
+}
+
+#[test]
+fn sign_of_several_survives() {
+    survives(&["sign", "%/requests", "--out-dir", "%/out"], 3);
+}
+
+#[test]
+fn issue_for_a_new_host_survives() {
+    survives(&["issue", "new.example.com"], 1);
+}
+
+#[test]
+fn issue_for_a_host_past_its_date_survives() {
+    survives(&["issue", "past.example.com"], 1);
+}
+
+#[test]
+fn issue_for_several_hosts_survives() {
+    survives(&["issue", "--from", "%/hosts.txt"], 2);
+}
+
+#[test]
+fn init_survives() {
+    let place = Place::new();
+    let words = ["init", "--subject", "/CN=CA", "--no-passphrase"];
+    let disk = faults::install(place.0.path(), None, false);
+    place.must(NOW, &words);
+    let count = disk.changes().len();
+    drop(disk);
+    for at in 0..count {
+        for (name, number) in REFUSED {
+            let place = Place::new();
+            let disk = faults::install(place.0.path(), Some((at, Fault::Error(number))), false);
+            let ran = place.run(&words);
+            let change = disk.changes()[at].clone();
+            drop(disk);
+            if ran.exit != Exit::Done {
+                assert!(!place.ca().exists(), "{name} at {change}: {}", ran.stderr);
+                let left = fs::read_dir(place.0.path()).unwrap().count();
+                assert_eq!(left, 0, "{name} at {change}");
+                place.must(NOW, &words);
+            }
+            place.must(NOW, &["issue", "mail.example.com"]);
+            assert_eq!(place.broken(), "", "{name} at {change}");
+        }
+    }
+    println!("init: {count} changes, {} accidents", 2 * count);
+}

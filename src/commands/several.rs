@@ -1,0 +1,387 @@
+//! Many requests or hosts by one command: one that is refused is named and does not spoil the
+//! others.
+
+use std::collections::HashSet;
+use std::fmt::{self, Write as _};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Error, Result};
+use serde::Serialize;
+
+use super::batch::{self, Case, Signing};
+use super::failure;
+use super::session::Session;
+use super::sign::{self, Report, SignError};
+use crate::exit::Exit;
+use crate::pki::certificate::Certificate;
+use crate::pki::public_key;
+use crate::report::{self, List, Outcome};
+use crate::store::Store;
+use crate::store::register::Holders;
+use crate::sys::files::{self, FileError, Replacement};
+
+/// One request or host, as far as it is known before anything is signed.
+pub enum Prepared<'a> {
+    /// to be signed
+    Case(Case<'a>),
+    /// the host has its certificate already
+    Present(Report),
+}
+
+/// A request or host that got no certificate, or whose certificate could not be copied.
+#[derive(Serialize)]
+struct Failed {
+    name: String,
+    error: String,
+    hint: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Reports {
+    changed: bool,
+    certificates: Vec<Report>,
+    failed: Vec<Failed>,
+    #[serde(skip)]
+    next: Option<String>,
+}
+
+impl fmt::Display for Reports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for report in &self.certificates {
+            report.write_line(f)?;
+        }
+        let signed = self.certificates.iter().filter(|one| one.changed).count();
+        let present = self.certificates.len() - signed;
+        write!(f, "signed {signed}")?;
+        if present > 0 {
+            write!(f, ", unchanged {present}")?;
+        }
+        if !self.failed.is_empty() {
+            write!(f, ", failed {}", self.failed.len())?;
+        }
+        writeln!(f)?;
+        match &self.next {
+            Some(next) => writeln!(f, "next: {next}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is asked for, and where the certificates go.
+pub struct Order<'a> {
+    pub store: &'a Store,
+    pub prepared: Vec<(String, Result<Prepared<'a>>)>,
+    pub atomic: bool,
+    pub out_dir: Option<&'a Path>,
+}
+
+/// Signs what can be signed.
+pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
+    let Order {
+        store,
+        prepared,
+        atomic,
+        out_dir,
+    } = order;
+    let mut failures = Failures::default();
+    let mut reports = Vec::new();
+    let mut cases = Vec::new();
+    for (name, prepared) in prepared {
+        match prepared {
+            Ok(Prepared::Case(case)) => cases.push(case),
+            Ok(Prepared::Present(report)) => reports.push(report),
+            Err(error) => failures.add(name, &error, session),
+        }
+    }
+    let holders = check(session, store, &mut cases, out_dir, &mut failures)?;
+    failures.tell(session, 0);
+    if atomic && !failures.0.is_empty() {
+        session.note("--atomic: nothing was signed, since not all can be");
+        return finish(store, Vec::new(), failures);
+    }
+    if cases.is_empty() {
+        return finish(store, reports, failures);
+    }
+    confirm(session, store, &cases)?;
+    let key = session.unlock(store)?;
+    if let Some(dir) = out_dir {
+        files::create_dirs(dir)?;
+    }
+    let signing = Signing {
+        store,
+        key: &key,
+        copy_to: None,
+        atomic,
+    };
+    let told = failures.0.len();
+    let progress = session.progress("signing", cases.len());
+    let mut uncopied = Vec::new();
+    let signed = batch::sign(session, &signing, &cases, holders, |group| {
+        if let Some(dir) = out_dir {
+            uncopied.extend(copy(dir, &cases, group, store));
+        }
+        progress.advance(group.len());
+    });
+    progress.finish();
+    let mut done = HashSet::new();
+    for (number, certificate) in &signed.certificates {
+        let plan = &cases[*number].plan;
+        let host = plan.host.as_deref().filter(|_| plan.has_key());
+        let mut report = Report::new(true, store, certificate, host);
+        report.name = Some(cases[*number].name.clone());
+        reports.push(report);
+        done.insert(*number);
+    }
+    for (number, error) in signed.failed.iter().chain(&uncopied) {
+        failures.add(cases[*number].name.clone(), error, session);
+        done.insert(*number);
+    }
+    if let Some(error) = &signed.stopped {
+        let left = (0..cases.len()).filter(|number| !done.contains(number));
+        let names: Vec<String> = left.map(|number| cases[number].name.clone()).collect();
+        failures.stopped(names, error, session);
+    }
+    failures.tell(session, told);
+    finish(store, reports, failures)
+}
+
+// What speaks against each case for itself is known; what is left is what they are together.
+fn check(
+    session: &Session<'_>,
+    store: &Store,
+    cases: &mut Vec<Case<'_>>,
+    out_dir: Option<&Path>,
+    failures: &mut Failures,
+) -> Result<Holders> {
+    let (holders, mut refused) = batch::check_together(store, cases, session.context.now())?;
+    let mut outputs = HashSet::new();
+    for (number, case) in cases.iter().enumerate() {
+        let Some(dir) = out_dir else {
+            break;
+        };
+        let path = output(dir, &case.name);
+        if !outputs.insert(path.clone()) {
+            refused.push((number, SignError::OutputTwice(path).into()));
+        } else if let Err(error) = sign::check_output(&path, store) {
+            refused.push((number, error));
+        }
+    }
+    let numbers: HashSet<usize> = refused.iter().map(|(number, _)| *number).collect();
+    for (number, error) in refused {
+        failures.add(cases[number].name.clone(), &error, session);
+    }
+    let mut number = 0;
+    cases.retain(|_| {
+        number += 1;
+        !numbers.contains(&(number - 1))
+    });
+    Ok(holders)
+}
+
+/// Where the certificate for a request goes.
+pub fn output(dir: &Path, request: &str) -> PathBuf {
+    let mut name = Path::new(request)
+        .file_stem()
+        .unwrap_or_default()
+        .to_owned();
+    name.push(".pem");
+    dir.join(name)
+}
+
+// Copies for people, each of which is whole or not there: one wait for the disk for all.
+fn copy(
+    dir: &Path,
+    cases: &[Case<'_>],
+    group: &[(usize, Certificate)],
+    store: &Store,
+) -> Vec<(usize, Error)> {
+    let mut failed = Vec::new();
+    let mut fail = |number: usize, certificate: &Certificate, source: FileError| {
+        let path = store.certificate_path(&certificate.serial);
+        let certificate = path.display().to_string();
+        let error = SignError::Output {
+            certificate,
+            source,
+        };
+        failed.push((number, error.into()));
+    };
+    let mut prepared = Vec::with_capacity(group.len());
+    for (number, certificate) in group {
+        let path = output(dir, &cases[*number].name);
+        match Replacement::prepare(&path, certificate.to_pem().as_bytes(), 0o644) {
+            Ok(new) => prepared.push((*number, certificate, new)),
+            Err(error) => fail(*number, certificate, error),
+        }
+    }
+    let synced = files::sync_filesystem(dir).map_err(|error| error.to_string());
+    for (number, certificate, new) in prepared {
+        let placed = match &synced {
+            Ok(()) => new.place(),
+            Err(error) => Err(FileError::new("sync", dir, io::Error::other(error.clone()))),
+        };
+        if let Err(error) = placed {
+            fail(number, certificate, error);
+        }
+    }
+    if let (Err(error), Some((number, certificate))) = (files::sync_dir(dir), group.last()) {
+        fail(*number, certificate, error);
+    }
+    failed
+}
+
+// The most requests whose names are worth reading before an answer.
+const SHOWN: usize = 50;
+
+fn confirm(session: &mut Session<'_>, store: &Store, cases: &[Case<'_>]) -> Result<()> {
+    let notes = grouped(cases.iter().flat_map(|case| {
+        case.plan
+            .notes
+            .iter()
+            .map(|note| (case.name.as_str(), note.as_str()))
+    }));
+    if session.global.yes {
+        for note in &notes {
+            session.note(note);
+        }
+    }
+    store.private_key()?;
+    let review = review(store, cases, &notes);
+    let question = match cases.len() {
+        1 => "Sign the certificate?".into(),
+        count => format!("Sign {count} certificates?"),
+    };
+    session.confirm(&review, &question)
+}
+
+fn review(store: &Store, cases: &[Case<'_>], notes: &[String]) -> String {
+    let directory = store.settings.root.display();
+    let mut text = format!(
+        "Issuer     {}\nDirectory  {directory}\n",
+        store.certificate.subject
+    );
+    // Nothing fails in writing to a string.
+    let mut line = |line: fmt::Arguments<'_>| {
+        let _ = writeln!(text, "{line}");
+    };
+    for case in cases.iter().take(SHOWN) {
+        let plan = &case.plan;
+        let (from, to) = (report::date(plan.not_before), report::date(plan.not_after));
+        line(format_args!("\n{}", case.name));
+        if !plan.subject.is_empty() {
+            line(format_args!("  {}", plan.subject));
+        }
+        if !plan.names.is_empty() {
+            line(format_args!("  {}", List(&plan.names)));
+        }
+        line(format_args!(
+            "  {}; {from} to {to}; {}",
+            public_key::describe(&plan.subject_public_key_info),
+            plan.profile.description()
+        ));
+    }
+    if cases.len() > SHOWN {
+        line(format_args!("\nand {} more", cases.len() - SHOWN));
+    }
+    for note in notes {
+        line(format_args!("\nNote: {note}"));
+    }
+    line(format_args!(""));
+    text
+}
+
+// The same sentence about many is said once.
+fn grouped<'s>(sentences: impl Iterator<Item = (&'s str, &'s str)>) -> Vec<String> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (name, sentence) in sentences {
+        match groups.iter_mut().find(|(known, _)| *known == sentence) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((sentence, vec![name])),
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(sentence, names)| match names.as_slice() {
+            [] => sentence.into(),
+            [first] => format!("{first}: {sentence}"),
+            [first, second] => format!("{first}, {second}: {sentence}"),
+            [first, rest @ ..] => format!("{first} and {} others: {sentence}", rest.len()),
+        })
+        .collect()
+}
+
+#[derive(Default)]
+struct Failures(Vec<Failed>);
+
+impl Failures {
+    fn add(&mut self, name: String, error: &Error, session: &Session<'_>) {
+        let failure = failure::explain(error, &session.ca_dir());
+        let error = match failure.error.strip_prefix(&format!("{name}: ")) {
+            Some(rest) => rest.to_owned(),
+            None => failure.error,
+        };
+        self.0.push(Failed {
+            name,
+            error,
+            hint: failure.hint,
+        });
+    }
+
+    // An error that is nobody's own ended the work.
+    fn stopped(&mut self, names: Vec<String>, error: &Error, session: &Session<'_>) {
+        let failure = failure::explain(error, &session.ca_dir());
+        let names = if names.is_empty() {
+            vec!["all".into()]
+        } else {
+            names
+        };
+        self.0.extend(names.into_iter().map(|name| Failed {
+            name,
+            error: failure.error.clone(),
+            hint: failure.hint.clone(),
+        }));
+    }
+
+    fn tell(&self, session: &mut Session<'_>, from: usize) {
+        if session.global.json {
+            return;
+        }
+        let new = &self.0[from..];
+        for sentence in grouped(
+            new.iter()
+                .map(|one| (one.name.as_str(), one.error.as_str())),
+        ) {
+            report::say("error", &sentence, session.context);
+        }
+        let mut said = HashSet::new();
+        for hint in new.iter().filter_map(|one| one.hint.as_ref()) {
+            if said.insert(hint) {
+                report::say("hint", hint, session.context);
+            }
+        }
+    }
+}
+
+fn finish(store: &Store, certificates: Vec<Report>, failures: Failures) -> Result<Outcome> {
+    let changed = certificates.iter().any(|report| report.changed);
+    let exit = match (failures.0.is_empty(), certificates.is_empty()) {
+        (true, _) => Exit::Done,
+        (false, false) => Exit::Attention,
+        (false, true) => Exit::Refused,
+    };
+    let root = &store.settings.root;
+    let first = certificates
+        .iter()
+        .find(|one| one.changed && one.host.is_some());
+    let next = first
+        .and_then(|one| one.host.as_deref())
+        .map(|host| report::invocation(root, &["emit-mc", host]) + " >> /etc/mail/sendmail.mc");
+    let mut outcome = Outcome::of(&Reports {
+        changed,
+        certificates,
+        failed: failures.0,
+        next,
+    })?;
+    outcome.exit = exit;
+    Ok(outcome)
+}
