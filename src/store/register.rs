@@ -79,6 +79,9 @@ fn lines_with(
     pending: &[Step],
     mut each: impl FnMut(Option<u64>, &[u8]) -> bool,
 ) -> Result<(), FileError> {
+    if pending.is_empty() {
+        return index::lines(path, |at, line| each(Some(at), line));
+    }
     let (start, appended) = appended_by(pending).unwrap_or((u64::MAX, ""));
     let expired: HashSet<u64> = pending
         .iter()
@@ -217,8 +220,11 @@ impl Store {
             return Ok(found);
         }
         let wanted: HashSet<&[u8]> = found.asked_for.iter().map(String::as_bytes).collect();
+        // Hashing takes longer than reading; most commands ask for one.
+        let only = wanted.iter().next().filter(|_| wanted.len() == 1).copied();
         lines_with(path, &self.pending, |at, line| {
-            if !index::valid_subject_in(line).is_some_and(|name| wanted.contains(name)) {
+            let may_be = only.is_none_or(|only| line.ends_with(only));
+            if !may_be || !index::valid_subject_in(line).is_some_and(|name| wanted.contains(name)) {
                 return true;
             }
             let text = String::from_utf8_lossy(line);

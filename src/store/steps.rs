@@ -214,16 +214,21 @@ fn read_at_most(file: &std::fs::File, at: u64, most: usize) -> io::Result<Vec<u8
 // A certificate in newcerts is never overwritten, except by what completes it after a power loss.
 // Where two have one number and that is revoked, the other one may keep the place.
 fn store_certificate(database: &Path, path: &Path, text: &str) -> Result<(), PublishError> {
-    match files::read_if_there(path)? {
-        Some(there) if *there == text.as_bytes() => Ok(()),
-        Some(there) if !is_torn(&there, text) => {
-            let serial = path.file_stem().unwrap_or_default().to_string_lossy();
-            match register::revocation(database, &serial)? {
-                Some(_) => Ok(()),
-                None => Err(PublishError::Occupied(path.to_owned())),
-            }
-        }
-        _ => Ok(files::replace(path, text.as_bytes(), 0o644)?),
+    match files::create_new(path, text.as_bytes(), 0o644) {
+        Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {}
+        created => return Ok(created?),
+    }
+    let there = files::read(path)?;
+    if *there == text.as_bytes() {
+        return Ok(());
+    }
+    if is_torn(&there, text) {
+        return Ok(files::replace(path, text.as_bytes(), 0o644)?);
+    }
+    let serial = path.file_stem().unwrap_or_default().to_string_lossy();
+    match register::revocation(database, &serial)? {
+        Some(_) => Ok(()),
+        None => Err(PublishError::Occupied(path.to_owned())),
     }
 }
 

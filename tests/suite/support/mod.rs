@@ -3,6 +3,7 @@
 
 mod ca;
 mod dir;
+pub mod invariants;
 mod run;
 mod sendmail;
 mod smtp;
