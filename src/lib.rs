@@ -66,7 +66,11 @@ fn usage(error: &clap::Error, json: bool, context: &mut Context) -> Exit {
     let text = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = context.stdout.write_all(text.as_bytes());
+            if let Err(error) = report::write_out(&text, context) {
+                let sentence = format!("cannot write to standard output: {error}");
+                report::say("error", &sentence, context);
+                return Exit::Refused;
+            }
             Exit::Done
         }
         _ if json => {

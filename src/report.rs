@@ -125,7 +125,11 @@ pub fn say(word: &str, sentence: &str, context: &mut Context) {
     let _ = writeln!(context.stderr, "{word}: {}", text::for_terminal(sentence));
 }
 
-fn write_out(text: &str, context: &mut Context) -> io::Result<()> {
+/// Writes on standard output, whose reader may be gone.
+///
+/// # Errors
+/// When it cannot be written for another reason.
+pub fn write_out(text: &str, context: &mut Context) -> io::Result<()> {
     let written = context
         .stdout
         .write_all(text.as_bytes())

@@ -21,7 +21,7 @@ use crate::store::transaction::{HostKey, Issued, Transaction, TransactionError};
 
 // One commit costs two waits for the disk, whatever the number of certificates; other writers
 // wait meanwhile.
-const GROUP: usize = 1000;
+const GROUP: usize = 2500;
 
 /// Makes the plan of something to be signed, now or again under the lock.
 pub type Settle<'a> = dyn Fn(&Store) -> Result<Plan> + Send + Sync + 'a;

@@ -34,10 +34,14 @@ pub fn explain(error: &Error, ca: &Path) -> Failure {
     Failure {
         error: sentence(error),
         hint: error.chain().find_map(|cause| hint(cause, ca)),
-        exit: if recorded {
-            Exit::Attention
-        } else {
-            Exit::Refused
+        exit: match error.downcast_ref() {
+            _ if recorded => Exit::Attention,
+            Some(
+                SignError::OneOutput
+                | SignError::StandardInputAmongOthers
+                | SignError::StandardInputTwice,
+            ) => Exit::Usage,
+            _ => Exit::Refused,
         },
         changed: recorded,
     }
@@ -209,10 +213,19 @@ fn lock(error: &LockError) -> Option<String> {
 
 fn refusal(error: &Refusal) -> Option<String> {
     match error {
-        Refusal::CaExpired { path, .. } => Some(format!(
-            "make a new CA certificate with the same key: openssl x509 -in {} -days 3650 -signkey CAKEY -out NEW",
-            path.display()
-        )),
+        Refusal::CaExpired { path, key, .. } => {
+            let (path, key) = (path.to_string_lossy(), key.to_string_lossy());
+            let new = format!("{path}.new");
+            let make = [
+                "openssl", "x509", "-in", &path, "-days", "3650", "-signkey", &key, "-out", &new,
+            ];
+            Some(format!(
+                "make a new CA certificate with the same key: {} && {}",
+                shell_line(&make),
+                shell_line(&["mv", &new, &path])
+            ))
+        }
+        Refusal::CaNotYetValid { .. } => Some("set this machine's clock, or wait".into()),
         Refusal::NotCa { path, .. } => Some(format!(
             "put the CA's own certificate into {}",
             path.display()
@@ -233,6 +246,7 @@ fn refusal(error: &Refusal) -> Option<String> {
         Refusal::HostTwice(_) | Refusal::SubjectTwice(_) => {
             Some("leave one of them out, or sign them one after the other".into())
         }
+        Refusal::TooEarly(_) => Some("say a later --not-before".into()),
         Refusal::LongName { .. } | Refusal::EndsBeforeItBegins { .. } => None,
     }
 }
@@ -240,7 +254,10 @@ fn refusal(error: &Refusal) -> Option<String> {
 fn issue(error: &IssueRefusal) -> String {
     let text = match error {
         IssueRefusal::Differs { .. } => "--replace issues another and makes it the host's",
-        IssueRefusal::Revoked { .. } => "--replace issues another, with a new key",
+        IssueRefusal::WaitingKey { .. } => "leave out --key-type, or move the waiting key away",
+        IssueRefusal::KeyGone { .. } | IssueRefusal::Revoked { .. } => {
+            "--replace issues another, with a new key"
+        }
         IssueRefusal::NotText(_) | IssueRefusal::NoHosts(_) => {
             "write a host a line, with its other names behind it"
         }
@@ -276,6 +293,8 @@ fn sign(error: &SignError) -> Option<String> {
             _ => None,
         },
         SignError::NoRequests(_) => Some("name the files themselves".into()),
+        SignError::NoDirectory(path) => Some(shell_line(&["mkdir", "-p", &path.to_string_lossy()])),
+        SignError::StandardInputTwice => Some("give the passphrase by --passphrase-fd".into()),
         SignError::OneOutput => Some("say --out-dir DIR".into()),
         SignError::StandardInputAmongOthers => Some("sign it by a command of its own".into()),
         SignError::OutputTwice(_) => Some("give the requests different names".into()),

@@ -28,7 +28,14 @@ pub enum Refusal {
     #[error("the CA certificate {} expired on {}", .path.display(), report::date(*.not_after))]
     CaExpired {
         path: PathBuf,
+        key: PathBuf,
         not_after: OffsetDateTime,
+    },
+    /// The CA certificate has not begun.
+    #[error("the CA certificate {} is valid only from {}", .path.display(), report::moment(*.not_before))]
+    CaNotYetValid {
+        path: PathBuf,
+        not_before: OffsetDateTime,
     },
     /// The certificate in the CA's place cannot be a CA's.
     #[error("{} is not a CA certificate ({problem})", .path.display())]
@@ -57,6 +64,9 @@ pub enum Refusal {
         asked: OffsetDateTime,
         ca: OffsetDateTime,
     },
+    /// A time that no certificate has.
+    #[error("the certificate would begin at {}, but times before 1970 are not certified", report::moment(*.0))]
+    TooEarly(OffsetDateTime),
     /// The end comes before the beginning.
     #[error("the certificate would end at {}, before it begins at {}", report::moment(*.not_after), report::moment(*.not_before))]
     EndsBeforeItBegins {
@@ -176,7 +186,14 @@ fn check_ca(store: &Store, now: OffsetDateTime) -> Result<(), Refusal> {
     if ca.not_after < now {
         return Err(Refusal::CaExpired {
             path: path(),
+            key: store.settings.private_key.clone(),
             not_after: ca.not_after,
+        });
+    }
+    if ca.not_before > now {
+        return Err(Refusal::CaNotYetValid {
+            path: path(),
+            not_before: ca.not_before,
         });
     }
     let problem = match (ca.is_ca, ca.may_sign_certificates) {
@@ -269,10 +286,13 @@ fn validity(
 ) -> Result<(OffsetDateTime, OffsetDateTime), Refusal> {
     let ca = store.certificate.not_after;
     let not_before = terms.not_before.unwrap_or(now);
+    if not_before < OffsetDateTime::UNIX_EPOCH {
+        return Err(Refusal::TooEarly(not_before));
+    }
     let days = terms.days.unwrap_or(store.settings.default_days);
     let wanted = terms
         .not_after
-        .unwrap_or(not_before + Duration::days(days.into()));
+        .unwrap_or(not_before.saturating_add(Duration::days(days.into())));
     // As many days as the CA was made for are not too many a moment later.
     let wanted = match wanted - ca {
         surplus if surplus < Duration::DAY && terms.not_after.is_none() => wanted.min(ca),

@@ -1,6 +1,6 @@
 //! `mailca issue`: `req` and `sign` in one step, as often as one likes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result, bail};
 use thiserror::Error;
@@ -49,6 +49,26 @@ pub enum IssueRefusal {
         serial: String,
         /// date and reason as in the register
         date: String,
+    },
+    /// The host's private key is not where it was.
+    #[error("{host} has {serial}, but {} is missing", .key.display())]
+    KeyGone {
+        /// the host
+        host: String,
+        /// its certificate's serial number
+        serial: String,
+        /// where its key was
+        key: PathBuf,
+    },
+    /// The key that `req` has made for the host is of another type.
+    #[error("{} is {present}, but {asked} is asked for", .key.display())]
+    WaitingKey {
+        /// the key
+        key: PathBuf,
+        /// what it is
+        present: String,
+        /// what is asked for
+        asked: KeyType,
     },
     /// The list of hosts is not UTF-8.
     #[error("{0} is not text")]
@@ -200,6 +220,13 @@ fn prepare<'a>(
     if let Some(present) = &present {
         let key = store.hosts.key(&store.hosts.current(&file_name))?;
         new_key = !keeps_key(args, key.as_ref());
+        if key.is_none() && !args.replace {
+            bail!(IssueRefusal::KeyGone {
+                host,
+                serial: present.serial.to_string(),
+                key: store.hosts.current(&file_name).join(hosts::KEY),
+            });
+        }
         match judge(args, store, present, &names, profile, new_key)? {
             None if !is_due(present, now) => {
                 let report = Report::new(false, store, present, Some(&file_name));
@@ -305,8 +332,18 @@ fn keeps_key(args: &Issue, key: Option<&PrivateKey>) -> bool {
 }
 
 fn host_key(args: &Issue, store: &Store, host: &str, new_key: bool) -> Result<PrivateKey> {
-    if let Some(waiting) = store.hosts.key(&store.hosts.next(host))? {
-        return Ok(waiting);
+    let next = store.hosts.next(host);
+    if let Some(waiting) = store.hosts.key(&next)? {
+        return match args.key_type {
+            Some(asked) if KeyType::of(waiting.kind()) != Some(asked) => {
+                bail!(IssueRefusal::WaitingKey {
+                    key: next.join(hosts::KEY),
+                    present: waiting.kind().to_string(),
+                    asked,
+                })
+            }
+            _ => Ok(waiting),
+        };
     }
     if !new_key && let Some(present) = store.hosts.key(&store.hosts.current(host))? {
         return Ok(present);

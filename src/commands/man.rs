@@ -1,10 +1,9 @@
 //! `mailca man`: pages from the definitions that make the help.
 
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::CommandFactory;
 use clap_mangen::Man as Page;
 use serde::Serialize;
@@ -29,8 +28,7 @@ impl fmt::Display for Report {
 }
 
 pub fn run(args: &Man) -> Result<Outcome> {
-    fs::create_dir_all(&args.dir)
-        .with_context(|| format!("cannot create {}", args.dir.display()))?;
+    files::create_dirs(&args.dir)?;
     let mut command = Cli::command();
     command.build();
     let mut pages = vec![command.clone()];

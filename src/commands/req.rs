@@ -19,7 +19,7 @@ use crate::pki::pem_text;
 use crate::pki::tbs;
 use crate::report::{self, List, Outcome};
 use crate::store::hosts;
-use crate::sys::files::{self, FileError};
+use crate::sys::files;
 
 /// Why no request is made.
 #[derive(Debug, Error)]
@@ -132,7 +132,7 @@ fn without_ca(
         }
         bail!(RequestRefusal::KeyExists(key_path));
     }
-    fs::create_dir_all(out_dir).map_err(|error| FileError::new("create", out_dir, error))?;
+    files::create_dirs(out_dir)?;
     let key = key(args)?;
     let request = request(subject, names, &key)?;
     if args.key.is_none() {

@@ -53,6 +53,12 @@ pub enum SignError {
     /// Several certificates in one file are none that a server reads.
     #[error("--out takes one certificate, but several requests are given")]
     OneOutput,
+    /// There is no place for the certificate.
+    #[error("there is no directory {} for the certificate", .0.display())]
+    NoDirectory(PathBuf),
+    /// One standard input cannot be two things.
+    #[error("the request and the passphrase cannot both come from standard input (-)")]
+    StandardInputTwice,
     /// Standard input cannot be named by a file.
     #[error("standard input (-) cannot be one of several requests")]
     StandardInputAmongOthers,
@@ -60,7 +66,7 @@ pub enum SignError {
     #[error("another request's certificate goes to {} too", .0.display())]
     OutputTwice(PathBuf),
     /// What stands where the certificate shall go is something else.
-    #[error("{} holds something else than an issued certificate, and is not overwritten", .0.display())]
+    #[error("{} is the CA's own or holds something else than an issued certificate, and is not overwritten", .0.display())]
     OutputTaken(PathBuf),
     /// The certificate is issued, and only its copy is missing.
     #[error("{certificate} was issued, but {source}")]
@@ -163,6 +169,12 @@ impl fmt::Display for Report {
 }
 
 pub fn run(args: Sign, session: &mut Session<'_>) -> Result<Outcome> {
+    let standard_input = Some(Path::new("-"));
+    if args.requests.first().map(PathBuf::as_path) == standard_input
+        && session.global.passphrase_file.as_deref() == standard_input
+    {
+        bail!(SignError::StandardInputTwice);
+    }
     let store = session.open_store_to_sign()?;
     let how = How {
         terms: issuance::Terms {
@@ -309,21 +321,38 @@ pub fn confirm(session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<
     session.confirm(&plan.review(store, width), "Sign the certificate?")
 }
 
-// A slip in --out must not cost a key, the register, or a certificate that the CA keeps.
+/// A slip in --out must not cost a key, the register, or a certificate that the CA keeps; and what
+/// cannot be written is better known before anything is issued.
 pub fn check_output(out: &Path, store: &Store) -> Result<()> {
-    let Ok(there) = out.canonicalize() else {
+    if out == Path::new("-") {
         return Ok(());
+    }
+    let folder = files::parent(out);
+    let Ok(folder) = folder.canonicalize() else {
+        bail!(SignError::NoDirectory(folder.to_owned()));
     };
+    if out.is_dir() {
+        let source = std::io::ErrorKind::IsADirectory.into();
+        bail!(FileError::new("write", out, source));
+    }
+    let there = out.canonicalize().ok();
+    let settings = &store.settings;
     let kept = [
-        &store.settings.certificate,
-        &store.settings.new_certs_dir,
+        &settings.certificate,
+        &settings.new_certs_dir,
         store.hosts.root(),
     ];
     let is_kept = kept
         .iter()
         .filter_map(|kept| kept.canonicalize().ok())
-        .any(|kept| there.starts_with(kept));
-    if is_kept || (there.is_file() && !pem_text::holds_only("CERTIFICATE", &files::read(&there)?)) {
+        .any(|kept| {
+            folder.starts_with(&kept) || there.as_ref().is_some_and(|it| it.starts_with(&kept))
+        });
+    let is_other = match there.filter(|there| there.is_file()) {
+        Some(there) => !pem_text::holds_only("CERTIFICATE", &files::read(&there)?),
+        None => false,
+    };
+    if is_kept || is_other {
         bail!(SignError::OutputTaken(out.to_owned()));
     }
     Ok(())

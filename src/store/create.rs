@@ -2,6 +2,7 @@
 //! leaves nothing behind.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -147,7 +148,13 @@ fn stage_in(place: &Path, ca: &NewCa<'_>) -> Result<tempfile::TempDir, FileError
     let stage = tempfile::Builder::new()
         .prefix(".mailca-init-")
         .tempdir_in(place)
-        .map_err(|error| FileError::new("create a directory in", place, error))?;
+        .map_err(|error| {
+            // Without tempfile's own words, which name what nobody asked for.
+            let source = error
+                .raw_os_error()
+                .map_or(error, io::Error::from_raw_os_error);
+            FileError::new("create a directory in", place, source)
+        })?;
     let path = stage.path();
     let opened = File::open(path).map_err(|error| FileError::new("open", path, error))?;
     files::give_to_owner_of_parent(&opened, path)?;

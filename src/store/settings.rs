@@ -9,6 +9,7 @@ use super::conf::{Conf, ConfError};
 use crate::pki::key::Digest;
 use crate::pki::policy::{Policy, PolicyError};
 use crate::pki::profile::Profile;
+use crate::sys::files;
 
 #[cfg(test)]
 mod tests;
@@ -114,7 +115,7 @@ impl Settings {
         let own = root.join("openssl.cnf");
         let file = match config {
             Some(given) => Some(given.to_owned()),
-            None => own.exists().then_some(own),
+            None => files::exists(&own).then_some(own),
         };
         let conf = match &file {
             Some(file) => Conf::read(file, env)?,

@@ -300,7 +300,11 @@ pub fn create_dir(path: &Path, mode: u32) -> Result<()> {
 /// # Errors
 /// When one cannot be made.
 pub fn create_dirs(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| FileError::new("create", path, error))
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    create_dirs(parent(path))?;
+    create_dir(path, 0o755)
 }
 
 /// Waits until a directory's entries are on the disk.
@@ -376,10 +380,10 @@ pub fn take_access(path: &Path, like: &Path) -> Result<()> {
     let Ok(old) = fs::metadata(like) else {
         return Ok(());
     };
-    take_owner(path, &old)?;
     File::open(path)
         .and_then(|file| disk::set_mode(&file, path, old.mode() & 0o7777))
-        .map_err(|error| FileError::new("set the mode of", path, error))
+        .map_err(|error| FileError::new("set the mode of", path, error))?;
+    take_owner(path, &old)
 }
 
 fn take_owner(path: &Path, old: &fs::Metadata) -> Result<()> {
@@ -389,9 +393,12 @@ fn take_owner(path: &Path, old: &fs::Metadata) -> Result<()> {
     if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
         return Ok(());
     }
-    // An ordinary user may not give files away: the directory's own rules decide then.
     match disk::set_owner(&file, path, old.uid(), old.gid()) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        // An ordinary user may not give files away. What a group might do with the old one is
+        // no right of the new one's group.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            disk::set_mode(&file, path, new.mode() & 0o7707).map_err(fail)
+        }
         other => other.map_err(fail),
     }
 }

@@ -1,6 +1,6 @@
 //! Requests made elsewhere, and what `sign` does with them.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use super::support::{Ca, TestDir, Tree, User, require, run, run_with, users};
@@ -137,17 +137,19 @@ fn a_certificate_goes_where_out_says() {
 
 #[test]
 fn an_unwritable_out_is_status_three_and_the_certificate_is_recorded() {
-    let ca = Ca::new();
+    let ca = Ca::of(User::ordinary(), &[]);
     let request = ca.request(HOST, &[]);
-    let ran = ca.mailca(&["sign", &request, "--out", "nowhere/mail.pem", "--yes"]);
-    assert_eq!(ran.code(), 3, "{ran}");
+    ca.dir.create_dir("closed");
+    let closed = ca.dir.path().join("closed");
+    fs::set_permissions(closed, Permissions::from_mode(0o555)).expect("chmod");
+    let sign = ["sign", &request, "--out", "closed/mail.pem", "--yes"];
+    let ran = ca.mailca(&sign).exits(3);
     let serial = ca.serials().remove(0);
     let file = format!("newcerts/{serial}.pem");
     assert!(ca.exists(&file));
     assert!(ran.stderr.contains(&file), "{ran}");
-    assert!(ran.stderr.contains("nowhere/mail.pem"), "{ran}");
-    let ran = ca.mailca(&["sign", &request, "--out", ".", "--yes", "--json"]);
-    assert_eq!(ran.code(), 3, "{ran}");
+    assert!(ran.stderr.contains("closed/mail.pem"), "{ran}");
+    let ran = ca.mailca(&[&sign[..], &["--json"]].concat()).exits(3);
     let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(report["changed"], true);
     assert!(
@@ -155,6 +157,78 @@ fn an_unwritable_out_is_status_three_and_the_certificate_is_recorded() {
         "{ran}"
     );
     assert_eq!(ca.rows().len(), 2);
+}
+
+#[test]
+fn an_out_that_cannot_be_is_refused_before_anything_is_issued() {
+    let ca = Ca::new();
+    let request = ca.request(HOST, &[]);
+    for (out, said) in [
+        (
+            "nowhere/mail.pem",
+            "there is no directory nowhere for the certificate",
+        ),
+        (".", "cannot write .: is a directory"),
+        (
+            "CA/newcerts/mine.pem",
+            "CA/newcerts/mine.pem is the CA's own or holds",
+        ),
+        ("CA/cacert.pem", "CA/cacert.pem is the CA's own or holds"),
+    ] {
+        let error = ca.refuses(&["sign", &request, "--out", out, "--yes"]);
+        assert!(error.contains(said), "{error}");
+    }
+    ca.ok(&["issue", HOST, "--yes"]);
+    let out = format!("CA/hosts/{HOST}/other.pem");
+    let error = ca.refuses(&["sign", &request, "--out", &out, "--yes"]);
+    assert!(error.contains("is the CA's own"), "{error}");
+}
+
+#[test]
+fn times_that_no_certificate_has_are_refused_with_their_reason() {
+    let ca = Ca::new();
+    let request = ca.request(HOST, &[]);
+    let early = [
+        "sign",
+        &request,
+        "--yes",
+        "--not-before",
+        "1969-01-01T00:00:00Z",
+    ];
+    let error = ca.refuses(&early);
+    assert!(
+        error.contains("times before 1970 are not certified"),
+        "{error}"
+    );
+    let late = [
+        "sign",
+        &request,
+        "--yes",
+        "--not-before",
+        "9999-12-01T00:00:00Z",
+    ];
+    let error = ca.refuses(&late);
+    assert!(error.contains("before it begins"), "{error}");
+    ca.edit("openssl.cnf", "default_days", "default_days = 4000000000 #");
+    ca.ok(&["sign", &request, "--yes"]);
+}
+
+#[test]
+fn a_hosts_key_that_is_gone_or_waits_with_another_type_is_said() {
+    let ca = Ca::new();
+    ca.ok(&["issue", HOST, "--yes"]);
+    let key = ca.file(&format!("hosts/{HOST}/key.pem"));
+    fs::remove_file(&key).expect("remove");
+    let error = ca.refuses(&["issue", HOST, "--yes"]);
+    assert!(error.contains(&format!("but {key} is missing")), "{error}");
+    ca.ok(&["issue", HOST, "--yes", "--replace"]);
+    ca.ok(&["req", "next.example.com"]);
+    let error = ca.refuses(&["issue", "next.example.com", "--key-type", "p384", "--yes"]);
+    assert!(
+        error.contains("is EC P-256, but p384 is asked for"),
+        "{error}"
+    );
+    ca.ok(&["issue", "next.example.com", "--key-type", "p256", "--yes"]);
 }
 
 #[test]

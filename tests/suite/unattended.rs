@@ -156,7 +156,7 @@ fn a_request_and_a_passphrase_do_not_share_standard_input_by_accident() {
     let text = std::fs::read_to_string(request).unwrap();
     let both = ["sign", "-", "--yes", "--passphrase-file", "-"];
     let before = ca.tree();
-    let ran = run_with(&mut ca.command(&both), &text).exits(1);
+    let ran = run_with(&mut ca.command(&both), &text).exits(2);
     before.assert_unchanged(ca.dir.path(), &ran.to_string());
     let sign = [
         "sign",
