@@ -13,10 +13,10 @@ use crate::cli::EmitMc;
 use crate::mta::Files;
 use crate::mta::sendmail::{self, SendmailError};
 use crate::pki::general_name;
-use crate::pki::key::EncodedKey;
+use crate::pki::key::{EncodedKey, PrivateKey};
 use crate::report::{List, Outcome};
-use crate::store::Store;
 use crate::store::hosts::{self, CERT, KEY};
+use crate::store::{Store, StoreError};
 use crate::sys::files::{self, FileError};
 
 /// Why no lines are printed.
@@ -136,12 +136,11 @@ fn elsewhere(dir: &Path, host: &str, key: Option<&Path>) -> Files {
 
 fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
     let folder = store.hosts.current(host);
-    let Some(certificate) = store.hosts.certificate(host)? else {
-        bail!(EmitError::NotHere {
-            host: host.into(),
-            root: store.hosts.root().to_owned(),
-        });
+    let not_here = || EmitError::NotHere {
+        host: host.into(),
+        root: store.hosts.root().to_owned(),
     };
+    let certificate = store.hosts.certificate(host)?.ok_or_else(not_here)?;
     let files = Files {
         ca_path: absolute(&store.settings.root)?,
         ca: absolute(&store.settings.certificate)?,
@@ -152,18 +151,26 @@ fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
         },
         crl_path: absolute(&store.settings.crl_dir)?,
     };
-    let bytes = files::read(&files.key)?;
-    let public = EncodedKey::find(&bytes)?
-        .map(|encoded| encoded.unlock(None))
-        .transpose()?
-        .map(|key| key.subject_public_key_info().to_vec());
-    if public.as_ref() != Some(&certificate.subject_public_key_info) {
+    let own = match key {
+        None => store.hosts.pair(host)?,
+        Some(given) => Some((certificate, read_key(given)?)),
+    };
+    let Some((certificate, key)) = own else {
+        bail!(not_here());
+    };
+    if key.subject_public_key_info() != certificate.subject_public_key_info {
         bail!(EmitError::ForeignKey {
             key: files.key,
             certificate: files.certificate,
         });
     }
     Ok(files)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKey> {
+    let encoded = EncodedKey::find(&files::read(path)?)?;
+    let encoded = encoded.ok_or_else(|| StoreError::NoKey(path.to_owned()))?;
+    Ok(encoded.unlock(None)?)
 }
 
 // Without following hosts/HOST: the link is what stays when the certificate changes.

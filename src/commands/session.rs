@@ -15,6 +15,7 @@ use crate::pki::serial::SerialNumber;
 use crate::pki::text;
 use crate::report;
 use crate::store::{Store, StoreError};
+use crate::sys::files;
 use crate::sys::passphrase::{self, Source, Sources};
 use crate::sys::progress::Progress;
 
@@ -76,6 +77,13 @@ impl<'a> Session<'a> {
     /// Opens the CA to sign, and says what of its settings does not count then.
     pub fn open_store_to_sign(&mut self) -> Result<Store> {
         let store = self.open_store()?;
+        if files::is_on_network(&store.settings.root) {
+            let place = store.settings.root.display();
+            self.warn(&format!(
+                "{place} is on a network file system: what is recorded there may be lost with the \
+                 power, and two machines may not see each other's lock"
+            ));
+        }
         for ignored in &store.settings.ignored {
             self.warn(ignored);
         }

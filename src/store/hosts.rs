@@ -115,11 +115,11 @@ impl Hosts {
     pub fn list(&self) -> Result<Vec<String>, FileError> {
         let fail = |error| FileError::new("read", &self.root, error);
         let entries = match fs::read_dir(&self.root) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(fail)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            entries => Some(entries.map_err(fail)?),
         };
         let mut names = Vec::new();
-        for entry in entries {
+        for entry in entries.into_iter().flatten() {
             let entry = entry.map_err(fail)?;
             if entry.path().is_symlink() && entry.path().join(CERT).exists() {
                 names.push(entry.file_name().to_string_lossy().into_owned());
@@ -140,10 +140,13 @@ impl Hosts {
     /// # Errors
     /// When there is one that cannot be read.
     pub fn certificate(&self, host: &str) -> Result<Option<Certificate>, HostError> {
-        let place = self.current(host);
-        let path = place.join(CERT);
+        self.certificate_in(&self.current(host))
+    }
+
+    fn certificate_in(&self, folder: &Path) -> Result<Option<Certificate>, HostError> {
+        let path = folder.join(CERT);
         let committed = self
-            .committed(&place)
+            .committed(folder)
             .and_then(|entry| entry.certificate.as_ref());
         let found = match committed {
             Some(text) => Certificate::from_pem_or_der(text.as_bytes()),
@@ -155,6 +158,20 @@ impl Hosts {
         found
             .map(Some)
             .map_err(|source| HostError::Certificate { path, source })
+    }
+
+    /// The current certificate of a host and its private key, of the same moment although
+    /// somebody may switch them; `None` where one of them is not there.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn pair(&self, host: &str) -> Result<Option<(Certificate, PrivateKey)>, HostError> {
+        let place = self.current(host);
+        let folder = match fs::read_link(&place) {
+            Ok(target) if self.committed(&place).is_none() => self.root.join(target),
+            _ => place,
+        };
+        Ok(self.certificate_in(&folder)?.zip(self.key(&folder)?))
     }
 
     /// The private key in `folder`, `None` where there is none.

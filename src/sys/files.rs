@@ -336,6 +336,22 @@ pub fn sync_filesystem(path: &Path) -> Result<()> {
     disk::sync_filesystem(path).map_err(|error| FileError::new("sync", path, error))
 }
 
+/// Whether a path lies on a file system of another machine, whose word that something is on the
+/// disk may not be kept (the numbers are those of statfs(2)).
+#[must_use]
+pub fn is_on_network(path: &Path) -> bool {
+    const AFS: u32 = 0x5346_414F;
+    const CEPH: u32 = 0x00C3_6400;
+    const CIFS: u32 = 0xFF53_4D42;
+    const NFS: u32 = 0x6969;
+    const SMB: u32 = 0x517B;
+    const SMB2: u32 = 0xFE53_4D42;
+    let kind = rustix::fs::statfs(path).map(|found| found.f_type.cast_unsigned());
+    kind.is_ok_and(|kind| {
+        [AFS, CEPH, CIFS, NFS, SMB, SMB2].contains(&u32::try_from(kind).unwrap_or_default())
+    })
+}
+
 /// The permission bits of a file.
 ///
 /// # Errors

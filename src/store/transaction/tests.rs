@@ -356,6 +356,75 @@ fn a_host_whose_folder_was_renamed_but_not_linked_is_finished() {
 }
 
 #[test]
+fn readers_see_what_is_committed_whatever_is_written_of_it() {
+    let dir = Dir::new("yes");
+    issue(&dir.store(), "first.example.org", NOW + Span::days(9)).unwrap();
+    let before = dir.text("index.txt");
+    let (certificate, steps) = commit_and_die(&dir.store());
+    let row = index::line_of(&certificate);
+    let check = || {
+        let tree = dir.text("index.txt");
+        let store = dir.store();
+        assert_eq!(store.hosts.list().unwrap(), ["mail.example.org"]);
+        let (found, key) = store.hosts.pair("mail.example.org").unwrap().unwrap();
+        assert_eq!(found.serial, certificate.serial);
+        assert_eq!(
+            key.subject_public_key_info(),
+            certificate.subject_public_key_info
+        );
+        let subject = "/CN=mail.example.org".to_owned();
+        let holders = store.holders([subject.clone()], NOW).unwrap();
+        assert!(holders.check(&subject).is_err());
+        // The torn subject of a row is nobody's.
+        let torn = "/CN=mail.exam".to_owned();
+        let holders = store.holders([torn.clone()], NOW).unwrap();
+        holders.check(&torn).unwrap();
+        assert_eq!(store.revocation(&certificate.serial).unwrap(), None);
+        assert_eq!(dir.text("index.txt"), tree);
+    };
+    for length in 0..=row.len() {
+        dir.openssl
+            .write("index.txt", format!("{before}{}", &row[..length]));
+        check();
+    }
+    for step in &steps {
+        step.carry_out(&dir.store()).unwrap();
+        check();
+    }
+    drop(dir.store().begin(WAIT).unwrap());
+    check();
+    assert_published(&dir, &certificate);
+}
+
+#[test]
+fn a_request_that_is_committed_waits_for_its_certificate() {
+    let dir = Dir::new("no");
+    let store = dir.store();
+    let key = key();
+    let mut transaction = store.begin(WAIT).unwrap();
+    let from = transaction
+        .stage("mail.example.org", &key.to_pem().unwrap(), None)
+        .unwrap();
+    let steps = [Step::AwaitCertificate {
+        host: "mail.example.org".into(),
+        from: transaction.relative(&from),
+    }];
+    transaction.journal.commit(&steps).unwrap();
+    transaction.keeps_staged = true;
+    drop(transaction);
+    let next = store.hosts.next("mail.example.org");
+    assert!(!files::exists(&next));
+    let waiting = dir.store().hosts.key(&next).unwrap().unwrap();
+    assert_eq!(
+        waiting.subject_public_key_info(),
+        key.subject_public_key_info()
+    );
+    drop(store.begin(WAIT).unwrap());
+    assert!(files::exists(&next));
+    assert!(dir.store().hosts.key(&next).unwrap().is_some());
+}
+
+#[test]
 fn a_row_torn_anywhere_is_made_whole() {
     for before in ["", "V\t300101000000Z\t\t09\tunknown\t/CN=unterminated"] {
         let dir = Dir::new("no");
