@@ -218,13 +218,13 @@ fn sign_group(
         let certificate = certify(&cases[number].plan, &serial, store, signing.key);
         (number, host, certificate)
     });
+    let mut certificates = Vec::with_capacity(results.len());
     let mut hosts = Vec::with_capacity(results.len());
-    let first = signed.certificates.len();
     for (number, host, result) in results {
-        signed.certificates.push((number, result?));
+        certificates.push((number, result?));
         hosts.push(host);
     }
-    let issued: Vec<Issued<'_>> = signed.certificates[first..]
+    let issued: Vec<Issued<'_>> = certificates
         .iter()
         .zip(hosts)
         .map(|((_, certificate), host)| Issued {
@@ -234,8 +234,8 @@ fn sign_group(
         })
         .collect();
     let committed = settled.commit(&issued, &holders);
-    if !matches!(committed, Ok(()) | Err(TransactionError::Pending(_))) {
-        signed.certificates.truncate(first);
+    if matches!(committed, Ok(()) | Err(TransactionError::Pending(_))) {
+        signed.certificates.extend(certificates);
     }
     Ok(committed?)
 }

@@ -1,7 +1,7 @@
 //! Many requests or hosts by one command: one that is refused is named and does not spoil the
 //! others.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,6 +76,8 @@ pub struct Order<'a> {
     pub out_dir: Option<&'a Path>,
 }
 
+const NOT_ALL: &str = "--atomic: nothing was signed, since not all can be";
+
 /// Signs what can be signed.
 pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
     let Order {
@@ -96,8 +98,8 @@ pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
     }
     let holders = check(session, store, &mut cases, out_dir, &mut failures)?;
     failures.tell(session, 0);
-    if atomic && !failures.0.is_empty() {
-        session.note("--atomic: nothing was signed, since not all can be");
+    if atomic && !failures.list.is_empty() {
+        session.note(NOT_ALL);
         return finish(store, Vec::new(), failures);
     }
     if cases.is_empty() {
@@ -114,7 +116,7 @@ pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
         copy_to: None,
         atomic,
     };
-    let told = failures.0.len();
+    let told = failures.list.len();
     let progress = session.progress("signing", cases.len());
     let mut uncopied = Vec::new();
     let signed = batch::sign(session, &signing, &cases, holders, |group| {
@@ -143,6 +145,9 @@ pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
         failures.stopped(names, error, session);
     }
     failures.tell(session, told);
+    if atomic && !signed.failed.is_empty() {
+        session.note(NOT_ALL);
+    }
     finish(store, reports, failures)
 }
 
@@ -181,8 +186,8 @@ fn check(
     Ok(holders)
 }
 
-/// Where the certificate for a request goes.
-pub fn output(dir: &Path, request: &str) -> PathBuf {
+// Where the certificate for a request goes.
+fn output(dir: &Path, request: &str) -> PathBuf {
     let mut name = Path::new(request)
         .file_stem()
         .unwrap_or_default()
@@ -232,7 +237,7 @@ fn copy(
     failed
 }
 
-// The most requests whose names are worth reading before an answer.
+// The most requests, and notes, that are worth reading before an answer.
 const SHOWN: usize = 50;
 
 fn confirm(session: &mut Session<'_>, store: &Store, cases: &[Case<'_>]) -> Result<()> {
@@ -285,8 +290,11 @@ fn review(store: &Store, cases: &[Case<'_>], notes: &[String]) -> String {
     if cases.len() > SHOWN {
         line(format_args!("\nand {} more", cases.len() - SHOWN));
     }
-    for note in notes {
+    for note in notes.iter().take(SHOWN) {
         line(format_args!("\nNote: {note}"));
+    }
+    if notes.len() > SHOWN {
+        line(format_args!("\nand {} more notes", notes.len() - SHOWN));
     }
     line(format_args!(""));
     text
@@ -295,11 +303,13 @@ fn review(store: &Store, cases: &[Case<'_>], notes: &[String]) -> String {
 // The same sentence about many is said once.
 fn grouped<'s>(sentences: impl Iterator<Item = (&'s str, &'s str)>) -> Vec<String> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut known = HashMap::new();
     for (name, sentence) in sentences {
-        match groups.iter_mut().find(|(known, _)| *known == sentence) {
-            Some((_, names)) => names.push(name),
-            None => groups.push((sentence, vec![name])),
-        }
+        let number = *known.entry(sentence).or_insert_with(|| {
+            groups.push((sentence, Vec::new()));
+            groups.len() - 1
+        });
+        groups[number].1.push(name);
     }
     groups
         .into_iter()
@@ -313,7 +323,11 @@ fn grouped<'s>(sentences: impl Iterator<Item = (&'s str, &'s str)>) -> Vec<Strin
 }
 
 #[derive(Default)]
-struct Failures(Vec<Failed>);
+struct Failures {
+    list: Vec<Failed>,
+    /// whether something may have been done all the same
+    is_open: bool,
+}
 
 impl Failures {
     fn add(&mut self, name: String, error: &Error, session: &Session<'_>) {
@@ -322,7 +336,8 @@ impl Failures {
             Some(rest) => rest.to_owned(),
             None => failure.error,
         };
-        self.0.push(Failed {
+        self.is_open |= failure.changed;
+        self.list.push(Failed {
             name,
             error,
             hint: failure.hint,
@@ -337,7 +352,8 @@ impl Failures {
         } else {
             names
         };
-        self.0.extend(names.into_iter().map(|name| Failed {
+        self.is_open |= failure.changed;
+        self.list.extend(names.into_iter().map(|name| Failed {
             name,
             error: failure.error.clone(),
             hint: failure.hint.clone(),
@@ -348,7 +364,7 @@ impl Failures {
         if session.global.json {
             return;
         }
-        let new = &self.0[from..];
+        let new = &self.list[from..];
         for sentence in grouped(
             new.iter()
                 .map(|one| (one.name.as_str(), one.error.as_str())),
@@ -366,10 +382,12 @@ impl Failures {
 
 fn finish(store: &Store, certificates: Vec<Report>, failures: Failures) -> Result<Outcome> {
     let changed = certificates.iter().any(|report| report.changed);
-    let exit = match (failures.0.is_empty(), certificates.is_empty()) {
-        (true, _) => Exit::Done,
-        (false, false) => Exit::Attention,
-        (false, true) => Exit::Refused,
+    let exit = if failures.list.is_empty() {
+        Exit::Done
+    } else if certificates.is_empty() && !failures.is_open {
+        Exit::Refused
+    } else {
+        Exit::Attention
     };
     let root = &store.settings.root;
     let first = certificates
@@ -381,7 +399,7 @@ fn finish(store: &Store, certificates: Vec<Report>, failures: Failures) -> Resul
     let mut outcome = Outcome::of(&Reports {
         changed,
         certificates,
-        failed: failures.0,
+        failed: failures.list,
         next,
     })?;
     outcome.exit = exit;

@@ -193,9 +193,15 @@ pub fn run(args: Sign, session: &mut Session<'_>) -> Result<Outcome> {
         },
         now: session.context.now(),
     };
-    match args.requests.as_slice() {
-        [] => one(None, args.out, args.out_dir, &how, &store, session),
-        [path] if !path.is_dir() => one(Some(path), args.out, args.out_dir, &how, &store, session),
+    let mut requests = args.requests;
+    if args.out_dir.is_some() && requests.is_empty() {
+        requests.push(store.request_path());
+    }
+    match requests.as_slice() {
+        [] => one(None, args.out, &how, &store, session),
+        [path] if args.out_dir.is_none() && !path.is_dir() => {
+            one(Some(path), args.out, &how, &store, session)
+        }
         paths => {
             if args.out.is_some() {
                 bail!(SignError::OneOutput);
@@ -238,19 +244,10 @@ impl How {
 fn one(
     request: Option<&PathBuf>,
     out: Option<PathBuf>,
-    out_dir: Option<PathBuf>,
     how: &How,
     store: &Store,
     session: &mut Session<'_>,
 ) -> Result<Outcome> {
-    let out = match (out, out_dir) {
-        (None, Some(dir)) => {
-            let name = request.cloned().unwrap_or_else(|| store.request_path());
-            files::create_dirs(&dir)?;
-            Some(several::output(&dir, &name.display().to_string()))
-        }
-        (out, _) => out,
-    };
     if let Some(out) = &out {
         check_output(out, store)?;
     }
