@@ -79,7 +79,7 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(journal))
         .or_else(|| cause.downcast_ref().and_then(lock))
         .or_else(|| cause.downcast_ref().and_then(refusal))
-        .or_else(|| cause.downcast_ref().map(issue))
+        .or_else(|| cause.downcast_ref().map(|error| issue(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(request_refusal))
         .or_else(|| cause.downcast_ref().and_then(sign))
         .or_else(|| cause.downcast_ref().and_then(request))
@@ -225,7 +225,9 @@ fn refusal(error: &Refusal) -> Option<String> {
                 shell_line(&["mv", &new, &path])
             ))
         }
-        Refusal::CaNotYetValid { .. } => Some("set this machine's clock, or wait".into()),
+        Refusal::CaNotYetValid { .. } => {
+            Some("set this machine's clock if it is wrong (date -u shows it), or wait".into())
+        }
         Refusal::NotCa { path, .. } => Some(format!(
             "put the CA's own certificate into {}",
             path.display()
@@ -251,18 +253,20 @@ fn refusal(error: &Refusal) -> Option<String> {
     }
 }
 
-fn issue(error: &IssueRefusal) -> String {
-    let text = match error {
-        IssueRefusal::Differs { .. } => "--replace issues another and makes it the host's",
-        IssueRefusal::WaitingKey { .. } => "leave out --key-type, or move the waiting key away",
+fn issue(error: &IssueRefusal, ca: &Path) -> String {
+    match error {
+        IssueRefusal::Differs { .. } => "--replace issues another and makes it the host's".into(),
         IssueRefusal::KeyGone { .. } | IssueRefusal::Revoked { .. } => {
-            "--replace issues another, with a new key"
+            "--replace issues another, with a new key".into()
+        }
+        IssueRefusal::OtherKeyWaits { folder, .. } => {
+            let aside = shell_line(&["mv", &folder.to_string_lossy(), &ca.to_string_lossy()]);
+            format!("leave out --key-type to use it, or move it away: {aside}")
         }
         IssueRefusal::NotText(_) | IssueRefusal::NoHosts(_) => {
-            "write a host a line, with its other names behind it"
+            "write a host a line, with its other names behind it".into()
         }
-    };
-    text.into()
+    }
 }
 
 fn request_refusal(error: &RequestRefusal) -> Option<String> {

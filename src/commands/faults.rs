@@ -222,8 +222,16 @@ fn survives(words: &[&str], certificates: usize) {
         attempt(None, Some(seed), "power loss afterwards");
     }
     let command = words.join(" ");
-    println!("{command}: {count} changes, {tried} accidents");
+    let problems = broken.lines().count();
+    tell(&format!(
+        "{command}: {count} changes, {tried} accidents, {problems} broken"
+    ));
     assert!(broken.is_empty(), "{command}:\n{broken}");
+}
+
+// Past libtest's capture, which hides what a passing test prints.
+fn tell(sentence: &str) {
+    let _ = io::Write::write_all(&mut io::stderr(), format!("\n{sentence}\n").as_bytes());
 }
 
 #[track_caller]
@@ -315,5 +323,5 @@ fn init_survives() {
             assert_eq!(place.broken(), "", "{name} at {change}");
         }
     }
-    println!("init: {count} changes, {} accidents", 2 * count);
+    tell(&format!("init: {count} changes, {} accidents", 2 * count));
 }

@@ -32,10 +32,11 @@ pub enum Refusal {
         not_after: OffsetDateTime,
     },
     /// The CA certificate has not begun.
-    #[error("the CA certificate {} is valid only from {}", .path.display(), report::moment(*.not_before))]
+    #[error("the CA certificate {} is valid from {} on, but it is {} now", .path.display(), report::moment(*.not_before), report::moment(*.now))]
     CaNotYetValid {
         path: PathBuf,
         not_before: OffsetDateTime,
+        now: OffsetDateTime,
     },
     /// The certificate in the CA's place cannot be a CA's.
     #[error("{} is not a CA certificate ({problem})", .path.display())]
@@ -194,6 +195,7 @@ fn check_ca(store: &Store, now: OffsetDateTime) -> Result<(), Refusal> {
         return Err(Refusal::CaNotYetValid {
             path: path(),
             not_before: ca.not_before,
+            now,
         });
     }
     let problem = match (ca.is_ca, ca.may_sign_certificates) {

@@ -60,13 +60,13 @@ pub enum IssueRefusal {
         /// where its key was
         key: PathBuf,
     },
-    /// The key that `req` has made for the host is of another type.
-    #[error("{} is {present}, but {asked} is asked for", .key.display())]
-    WaitingKey {
-        /// the key
-        key: PathBuf,
-        /// what it is
-        present: String,
+    /// A key waits that is not of the type asked for.
+    #[error("a key of type {waiting} waits in {}, but {asked} is asked for", .folder.display())]
+    OtherKeyWaits {
+        /// what waits
+        waiting: String,
+        /// hosts/HOST.next
+        folder: PathBuf,
         /// what is asked for
         asked: KeyType,
     },
@@ -336,9 +336,9 @@ fn host_key(args: &Issue, store: &Store, host: &str, new_key: bool) -> Result<Pr
     if let Some(waiting) = store.hosts.key(&next)? {
         return match args.key_type {
             Some(asked) if KeyType::of(waiting.kind()) != Some(asked) => {
-                bail!(IssueRefusal::WaitingKey {
-                    key: next.join(hosts::KEY),
-                    present: waiting.kind().to_string(),
+                bail!(IssueRefusal::OtherKeyWaits {
+                    waiting: waiting.kind().to_string(),
+                    folder: next,
                     asked,
                 })
             }

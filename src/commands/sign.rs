@@ -338,6 +338,8 @@ pub fn check_output(out: &Path, store: &Store) -> Result<()> {
         &settings.certificate,
         &settings.new_certs_dir,
         store.hosts.root(),
+        &settings.root.join("private"),
+        &settings.crl_dir,
     ];
     let is_kept = kept
         .iter()

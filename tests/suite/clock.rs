@@ -150,6 +150,19 @@ fn nothing_is_signed_once_the_ca_certificate_has_ended() {
 }
 
 #[test]
+fn nothing_is_signed_before_the_ca_certificate_begins() {
+    let dir = ca("100");
+    let early = issue(&dir, -1, &[]);
+    assert_eq!(early.exit, Exit::Refused);
+    let error = early.json()["error"].to_string();
+    let why = "is valid from 2027-01-01T00:00:00Z on, but it is 2026-12-31T00:00:00Z now";
+    assert!(error.contains(why), "{error}");
+    let hint = early.json()["hint"].to_string();
+    assert!(hint.contains("date -u"), "{hint}");
+    assert_eq!(dir.read("CA/index.txt"), "");
+}
+
+#[test]
 fn under_unique_subject_a_row_past_its_date_is_marked_and_a_valid_one_refused() {
     let dir = ca("3650");
     dir.write("CA/index.txt.attr", "unique_subject = yes\n");

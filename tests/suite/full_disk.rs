@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::support::invariants::broken;
-use super::support::{Ca, User, require, run};
+use super::support::{Ca, User, require, run, tell};
 
 // On a disk of its own, in a namespace with which the mount goes: fills the
 // disk but for $4 KiB, runs the command, makes room, runs another one.
@@ -101,5 +101,6 @@ fn a_full_disk_loses_nothing_and_the_next_command_works() {
         }
     }
     assert!(failed > 4, "only {failed} commands ran out of room");
-    println!("{failed} commands ran out of room, way {way:?}");
+    let means = way.map_or("a limit on files", |_| "a full tmpfs");
+    tell(&format!("{failed} commands ran out of room, by {means}"));
 }

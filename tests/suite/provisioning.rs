@@ -131,3 +131,43 @@ fn another_wish_is_refused_until_it_is_said_aloud() {
     assert_eq!(ca.json(&again)["changed"], false);
     assert_eq!(ca.rows().len(), 2);
 }
+
+#[test]
+fn a_host_whose_key_is_gone_gets_another_when_that_is_said() {
+    const HOST: &str = "mail.example.test";
+    let ca = Ca::new();
+    ca.ok(&["issue", HOST, "--yes"]);
+    let key = ca.file(&format!("hosts/{HOST}/key.pem"));
+    let lost = ca.read(&format!("hosts/{HOST}/key.pem"));
+    fs::remove_file(&key).unwrap();
+    for more in [&[][..], &["--key-type", "p384"]] {
+        let said = ca.refuses(&[&["issue", HOST, "--yes"], more].concat());
+        let why = format!("{HOST} has {}, but {key} is missing", ca.serials()[0]);
+        assert!(said.contains(&why), "{said}");
+        let hint = "hint: --replace issues another, with a new key";
+        assert!(said.contains(hint), "{said}");
+    }
+    ca.ok(&["issue", HOST, "--yes", "--replace"]);
+    assert_ne!(ca.read(&format!("hosts/{HOST}/key.pem")), lost);
+    assert_eq!(ca.json(&["issue", HOST, "--yes"])["changed"], false);
+}
+
+#[test]
+fn a_key_that_waits_is_used_unless_another_type_is_asked_for() {
+    const HOST: &str = "mail.example.test";
+    let ca = Ca::new();
+    ca.ok(&["req", HOST]);
+    let waiting = ca.read(&format!("hosts/{HOST}.next/key.pem"));
+    let said = ca.refuses(&["issue", HOST, "--key-type", "p384", "--yes"]);
+    let folder = ca.file(&format!("hosts/{HOST}.next"));
+    let why = format!("a key of type EC P-256 waits in {folder}, but p384 is asked for");
+    assert!(said.contains(&why), "{said}");
+    let (_, aside) = said.split_once("move it away: ").unwrap();
+    run(ca.dir.command("sh").args(["-c", aside])).exits(0);
+    ca.ok(&["issue", HOST, "--key-type", "p384", "--yes"]);
+
+    fs::rename(ca.file(&format!("{HOST}.next")), folder).unwrap();
+    let same = ["--key-type", "p256", "--replace", "--yes"];
+    ca.ok(&[&["issue", HOST], &same[..]].concat());
+    assert_eq!(ca.read(&format!("hosts/{HOST}/key.pem")), waiting);
+}

@@ -214,24 +214,6 @@ fn times_that_no_certificate_has_are_refused_with_their_reason() {
 }
 
 #[test]
-fn a_hosts_key_that_is_gone_or_waits_with_another_type_is_said() {
-    let ca = Ca::new();
-    ca.ok(&["issue", HOST, "--yes"]);
-    let key = ca.file(&format!("hosts/{HOST}/key.pem"));
-    fs::remove_file(&key).expect("remove");
-    let error = ca.refuses(&["issue", HOST, "--yes"]);
-    assert!(error.contains(&format!("but {key} is missing")), "{error}");
-    ca.ok(&["issue", HOST, "--yes", "--replace"]);
-    ca.ok(&["req", "next.example.com"]);
-    let error = ca.refuses(&["issue", "next.example.com", "--key-type", "p384", "--yes"]);
-    assert!(
-        error.contains("is EC P-256, but p384 is asked for"),
-        "{error}"
-    );
-    ca.ok(&["issue", "next.example.com", "--key-type", "p256", "--yes"]);
-}
-
-#[test]
 fn a_device_or_a_fifo_is_written_into_and_never_replaced() {
     let ca = Ca::new();
     let request = ca.request(HOST, &[]);

@@ -279,6 +279,9 @@ fn a_full_disk_under_standard_output_is_an_error() {
     for (args, status) in [
         (&["emit-mc", HOST][..], 1),
         (&["completions", "bash"], 1),
+        (&["--help"], 1),
+        (&["sign", "--help"], 1),
+        (&["--version"], 1),
         (&["issue", HOST, "--json"], 1),
         (&["issue", "b.example.test", "--yes"], 3),
         (&to_stdout, 3),

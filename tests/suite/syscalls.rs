@@ -3,13 +3,12 @@
 //! failing, where the commands are (src/commands/faults.rs).
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 
 use super::support::invariants::{broken, broken_copy};
-use super::support::{Ca, Ran, require, run};
+use super::support::{Ca, Ran, require, run, tell};
 
 const CHANGES: &str = "openat,write,pwrite64,rename,renameat,renameat2,link,linkat,symlink,symlinkat,\
     unlink,unlinkat,rmdir,mkdir,mkdirat,ftruncate,chmod,fchmod,fchmodat,chown,fchown,fchownat,\
@@ -162,11 +161,10 @@ fn survives(words: &[&str], certificates: usize) {
     let whole = copy(&template);
     let ran = traced(&whole, &["-e", &trace], words);
     if ran.stderr.contains("ptrace") || ran.stderr.contains("PTRACE") {
-        let _ = writeln!(
-            std::io::stderr(),
-            "\nSKIPPED: tracing is not permitted: {}",
+        tell(&format!(
+            "SKIPPED: tracing is not permitted: {}",
             ran.stderr
-        );
+        ));
         return;
     }
     let ran = ran.exits(0);
@@ -204,11 +202,11 @@ fn survives(words: &[&str], certificates: usize) {
             .collect()
     });
     let tried = accidents.len();
-    println!(
+    tell(&format!(
         "{words:?}: {} calls, {tried} accidents, {} broken",
         found.len(),
         broken.len()
-    );
+    ));
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 

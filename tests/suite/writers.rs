@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::support::invariants::broken;
-use super::support::{Ca, run};
+use super::support::{Ca, run, tell};
 
 #[track_caller]
 fn assert_sound(ca: &Ca) {
@@ -83,7 +83,7 @@ fn two_hundred_signings_by_sixteen_processes_are_two_hundred_certificates() {
     assert_eq!(serials.len(), 201);
     assert_eq!(serials.iter().collect::<BTreeSet<_>>().len(), 201);
     assert_sound(&ca);
-    println!("200 signings, {} readings", read.into_inner());
+    tell(&format!("200 signings, {} readings", read.into_inner()));
 }
 
 #[test]

@@ -113,6 +113,14 @@ fn a_directory_without_the_file_has_the_standard_names() {
 }
 
 #[test]
+fn a_file_that_is_a_dangling_link_is_not_a_missing_one() {
+    let dir = Dir::new();
+    std::os::unix::fs::symlink("gone.cnf", dir.path("openssl.cnf")).unwrap();
+    let error = dir.error();
+    assert!(error.contains("ROOT/openssl.cnf cannot be read"), "{error}");
+}
+
+#[test]
 fn the_stock_file_of_debian_is_read_beside_the_books_files() {
     let dir = Dir::new()
         .with("openssl.cnf", DEBIAN)

@@ -123,9 +123,14 @@ pub fn require(tools: &[&str]) -> bool {
     }
     let what = format!("{missing:?} not found: run tests/setup");
     assert!(std::env::var_os("CI").is_none(), "{what}");
-    // Past libtest's capture, which hides what a passing test prints.
-    let _ = writeln!(std::io::stderr(), "\nSKIPPED: {what}");
+    tell(&format!("SKIPPED: {what}"));
     false
+}
+
+/// Says something past libtest's capture, which hides what a passing test
+/// prints.
+pub fn tell(sentence: &str) {
+    let _ = writeln!(std::io::stderr(), "\n{sentence}");
 }
 
 /// Finds a program, also where an ordinary user's PATH does not look.
