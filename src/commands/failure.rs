@@ -8,6 +8,7 @@ use anyhow::Error;
 use super::emit_mc::EmitError;
 use super::issuance::Refusal;
 use super::issue::IssueRefusal;
+use super::output::OutputError;
 use super::req::RequestRefusal;
 use super::session::AnswerError;
 use super::sign::SignError;
@@ -64,7 +65,7 @@ fn sentence(error: &Error) -> String {
 fn is_done_in_part(cause: &(dyn std::error::Error + 'static)) -> bool {
     matches!(cause.downcast_ref(), Some(TransactionError::Pending(_)))
         || matches!(cause.downcast_ref(), Some(JournalError::Unknown(_)))
-        || matches!(cause.downcast_ref(), Some(SignError::Output { .. }))
+        || matches!(cause.downcast_ref(), Some(OutputError::Unwritten { .. }))
 }
 
 type Cause = dyn std::error::Error + 'static;
@@ -82,6 +83,7 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().map(|error| issue(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(request_refusal))
         .or_else(|| cause.downcast_ref().and_then(sign))
+        .or_else(|| cause.downcast_ref().map(output))
         .or_else(|| cause.downcast_ref().and_then(request))
         .or_else(|| cause.downcast_ref().and_then(policy))
         .or_else(|| cause.downcast_ref().and_then(key))
@@ -297,14 +299,19 @@ fn sign(error: &SignError) -> Option<String> {
             _ => None,
         },
         SignError::NoRequests(_) => Some("name the files themselves".into()),
-        SignError::NoDirectory(path) => Some(shell_line(&["mkdir", "-p", &path.to_string_lossy()])),
         SignError::StandardInputTwice => Some("give the passphrase by --passphrase-fd".into()),
         SignError::OneOutput => Some("say --out-dir DIR".into()),
         SignError::StandardInputAmongOthers => Some("sign it by a command of its own".into()),
-        SignError::OutputTwice(_) => Some("give the requests different names".into()),
-        SignError::OutputTaken(_) => Some("name another file with --out".into()),
-        SignError::Output { .. } => Some("copy the certificate from there".into()),
         SignError::Request { .. } => None,
+    }
+}
+
+fn output(error: &OutputError) -> String {
+    match error {
+        OutputError::NoDirectory(path) => shell_line(&["mkdir", "-p", &path.to_string_lossy()]),
+        OutputError::Twice(_) => "give the requests different names".into(),
+        OutputError::Taken(_) => "name another file with --out".into(),
+        OutputError::Unwritten { .. } => "copy the certificate from there".into(),
     }
 }
 

@@ -8,10 +8,11 @@ use time::{Duration, OffsetDateTime};
 
 use super::batch::{self, Case, Signing};
 use super::issuance::{self, Plan, Refusal};
+use super::issued::Report;
 use super::req;
 use super::session::Session;
 use super::several::{self, Order, Prepared};
-use super::sign::{self, Report};
+use super::sign;
 use crate::cli::Issue;
 use crate::pki::certificate::Certificate;
 use crate::pki::general_name::{self, GeneralName};

@@ -9,7 +9,9 @@ mod faults;
 mod init;
 mod issuance;
 mod issue;
+mod issued;
 mod man;
+mod output;
 mod req;
 mod session;
 mod several;
@@ -27,7 +29,7 @@ use session::Session;
 /// # Errors
 /// Whatever kept it from being done; [`failure::explain`] puts it into words.
 pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
-    let mut session = Session::new(&cli.global, context);
+    let mut session = Session::new(&cli.global, context, failure::explain);
     match cli.command {
         Command::Init(args) => init::run(&args, &mut session),
         Command::Req(args) => req::run(&args, &mut session),

@@ -1,10 +1,10 @@
 //! What commands share: the CA directory they were told, and the questions they ask.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use thiserror::Error;
+use anyhow::{Error, Result, bail};
+use thiserror::Error as ThisError;
 use zeroize::Zeroizing;
 
 use crate::cli::Global;
@@ -13,14 +13,14 @@ use crate::pki::general_name::{self, GeneralNameError};
 use crate::pki::key::{KeyError, Passphrase, PrivateKey};
 use crate::pki::serial::SerialNumber;
 use crate::pki::text;
-use crate::report;
+use crate::report::{self, Failure};
 use crate::store::{Store, StoreError};
 use crate::sys::files;
 use crate::sys::passphrase::{self, Source, Sources};
 use crate::sys::progress::Progress;
 
 /// Why a question has no answer, or the wrong one.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub enum AnswerError {
     /// Nobody can be asked.
     #[error("{what} is missing, and there is no terminal to ask on")]
@@ -50,11 +50,26 @@ pub enum AnswerError {
 pub struct Session<'a> {
     pub global: &'a Global,
     pub context: &'a mut Context,
+    /// puts an error of a command in a CA directory into words
+    in_words: fn(&Error, &Path) -> Failure,
 }
 
 impl<'a> Session<'a> {
-    pub fn new(global: &'a Global, context: &'a mut Context) -> Self {
-        Self { global, context }
+    pub fn new(
+        global: &'a Global,
+        context: &'a mut Context,
+        in_words: fn(&Error, &Path) -> Failure,
+    ) -> Self {
+        Self {
+            global,
+            context,
+            in_words,
+        }
+    }
+
+    /// An error in words, where a command goes on after it.
+    pub fn explain(&self, error: &Error) -> Failure {
+        (self.in_words)(error, &self.ca_dir())
     }
 
     pub fn ca_dir(&self) -> PathBuf {

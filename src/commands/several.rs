@@ -3,23 +3,22 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Error, Result};
 use serde::Serialize;
 
 use super::batch::{self, Case, Signing};
-use super::failure;
+use super::issued::Report;
+use super::output::{self, OutputError};
 use super::session::Session;
-use super::sign::{self, Report, SignError};
+
 use crate::exit::Exit;
-use crate::pki::certificate::Certificate;
 use crate::pki::public_key;
 use crate::report::{self, List, Outcome};
 use crate::store::Store;
 use crate::store::register::Holders;
-use crate::sys::files::{self, FileError, Replacement};
+use crate::sys::files;
 
 /// One request or host, as far as it is known before anything is signed.
 pub enum Prepared<'a> {
@@ -121,7 +120,14 @@ pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
     let mut uncopied = Vec::new();
     let signed = batch::sign(session, &signing, &cases, holders, |group| {
         if let Some(dir) = out_dir {
-            uncopied.extend(copy(dir, &cases, group, store));
+            let copies: Vec<_> = group
+                .iter()
+                .map(|(number, certificate)| {
+                    let path = output::path(dir, &cases[*number].name);
+                    (*number, path, certificate)
+                })
+                .collect();
+            uncopied.extend(output::write_all(dir, &copies, store));
         }
         progress.advance(group.len());
     });
@@ -165,11 +171,11 @@ fn check(
         let Some(dir) = out_dir else {
             break;
         };
-        let path = output(dir, &case.name);
+        let path = output::path(dir, &case.name);
         if !outputs.insert(path.clone()) {
-            refused.push((number, SignError::OutputTwice(path).into()));
+            refused.push((number, OutputError::Twice(path).into()));
         } else if dir.is_dir()
-            && let Err(error) = sign::check_output(&path, store)
+            && let Err(error) = output::check(&path, store)
         {
             refused.push((number, error));
         }
@@ -184,57 +190,6 @@ fn check(
         !numbers.contains(&(number - 1))
     });
     Ok(holders)
-}
-
-// Where the certificate for a request goes.
-fn output(dir: &Path, request: &str) -> PathBuf {
-    let mut name = Path::new(request)
-        .file_stem()
-        .unwrap_or_default()
-        .to_owned();
-    name.push(".pem");
-    dir.join(name)
-}
-
-// Copies for people, each of which is whole or not there: one wait for the disk for all.
-fn copy(
-    dir: &Path,
-    cases: &[Case<'_>],
-    group: &[(usize, Certificate)],
-    store: &Store,
-) -> Vec<(usize, Error)> {
-    let mut failed = Vec::new();
-    let mut fail = |number: usize, certificate: &Certificate, source: FileError| {
-        let path = store.certificate_path(&certificate.serial);
-        let certificate = path.display().to_string();
-        let error = SignError::Output {
-            certificate,
-            source,
-        };
-        failed.push((number, error.into()));
-    };
-    let mut prepared = Vec::with_capacity(group.len());
-    for (number, certificate) in group {
-        let path = output(dir, &cases[*number].name);
-        match Replacement::prepare(&path, certificate.to_pem().as_bytes(), 0o644) {
-            Ok(new) => prepared.push((*number, certificate, new)),
-            Err(error) => fail(*number, certificate, error),
-        }
-    }
-    let synced = files::sync_filesystem(dir).map_err(|error| error.to_string());
-    for (number, certificate, new) in prepared {
-        let placed = match &synced {
-            Ok(()) => new.place(),
-            Err(error) => Err(FileError::new("sync", dir, io::Error::other(error.clone()))),
-        };
-        if let Err(error) = placed {
-            fail(number, certificate, error);
-        }
-    }
-    if let (Err(error), Some((number, certificate))) = (files::sync_dir(dir), group.last()) {
-        fail(*number, certificate, error);
-    }
-    failed
 }
 
 // The most requests, and notes, that are worth reading before an answer.
@@ -331,7 +286,7 @@ struct Failures {
 
 impl Failures {
     fn add(&mut self, name: String, error: &Error, session: &Session<'_>) {
-        let failure = failure::explain(error, &session.ca_dir());
+        let failure = session.explain(error);
         let error = match failure.error.strip_prefix(&format!("{name}: ")) {
             Some(rest) => rest.to_owned(),
             None => failure.error,
@@ -346,7 +301,7 @@ impl Failures {
 
     // An error that is nobody's own ended the work.
     fn stopped(&mut self, names: Vec<String>, error: &Error, session: &Session<'_>) {
-        let failure = failure::explain(error, &session.ca_dir());
+        let failure = session.explain(error);
         let names = if names.is_empty() {
             vec!["all".into()]
         } else {

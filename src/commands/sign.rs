@@ -1,27 +1,23 @@
 //! `mailca sign`
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, bail};
-use serde::Serialize;
 use thiserror::Error;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::batch::{self, Case, Signing};
 use super::issuance::{self, Plan};
+use super::issued::Report;
+use super::output;
 use super::session::Session;
 use super::several::{self, Order, Prepared};
 use crate::cli::Sign;
 use crate::pki::certificate::Certificate;
-use crate::pki::general_name::GeneralName;
 use crate::pki::key::{EncodedKey, KeyError, PrivateKey};
-use crate::pki::pem_text;
-use crate::pki::profile::Profile;
 use crate::pki::request::{Request, RequestError, Strength};
-use crate::pki::text;
-use crate::report::{self, Outcome};
+use crate::report::Outcome;
 use crate::store::Store;
 use crate::sys::files::{self, FileError};
 
@@ -53,119 +49,12 @@ pub enum SignError {
     /// Several certificates in one file are none that a server reads.
     #[error("--out takes one certificate, but several requests are given")]
     OneOutput,
-    /// There is no place for the certificate.
-    #[error("there is no directory {} for the certificate", .0.display())]
-    NoDirectory(PathBuf),
     /// One standard input cannot be two things.
     #[error("the request and the passphrase cannot both come from standard input (-)")]
     StandardInputTwice,
     /// Standard input cannot be named by a file.
     #[error("standard input (-) cannot be one of several requests")]
     StandardInputAmongOthers,
-    /// Two requests of one name.
-    #[error("another request's certificate goes to {} too", .0.display())]
-    OutputTwice(PathBuf),
-    /// What stands where the certificate shall go is something else.
-    #[error("{} is the CA's own or holds something else than an issued certificate, and is not overwritten", .0.display())]
-    OutputTaken(PathBuf),
-    /// The certificate is issued, and only its copy is missing.
-    #[error("{certificate} was issued, but {source}")]
-    Output {
-        /// the certificate in newcerts
-        certificate: String,
-        /// why the copy failed
-        source: FileError,
-    },
-}
-
-#[derive(Serialize)]
-pub struct Report {
-    pub changed: bool,
-    /// the request's file, where a command signs several
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    pub serial: String,
-    pub subject: String,
-    pub names: Vec<GeneralName>,
-    pub profile: Option<Profile>,
-    #[serde(with = "time::serde::rfc3339")]
-    pub not_before: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339")]
-    pub not_after: OffsetDateTime,
-    pub certificate: PathBuf,
-    pub host: Option<String>,
-    pub host_files: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pem: Option<String>,
-    #[serde(skip)]
-    pub title: String,
-    #[serde(skip)]
-    pub out: Option<PathBuf>,
-    #[serde(skip)]
-    pub next: Option<String>,
-}
-
-impl Report {
-    pub fn new(
-        changed: bool,
-        store: &Store,
-        certificate: &Certificate,
-        host: Option<&str>,
-    ) -> Self {
-        let root = &store.settings.root;
-        Self {
-            changed,
-            name: None,
-            serial: certificate.serial.to_string(),
-            subject: certificate.subject.to_string(),
-            names: certificate.names.clone(),
-            profile: Profile::of(certificate),
-            not_before: certificate.not_before,
-            not_after: certificate.not_after,
-            certificate: store.certificate_path(&certificate.serial),
-            host: host.map(str::to_owned),
-            host_files: host.map(|host| store.hosts.current(host)),
-            pem: None,
-            title: text::one_line(&certificate.title()),
-            out: None,
-            next: host.map(|host| report::invocation(root, &["emit-mc", host])),
-        }
-    }
-}
-
-impl Report {
-    /// What happened, in one line.
-    pub fn write_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { title, serial, .. } = self;
-        let end = report::date(self.not_after);
-        if self.changed {
-            writeln!(f, "signed {title} as {serial}, valid until {end}")
-        } else {
-            writeln!(
-                f,
-                "{title} has {serial}, valid until {end}; nothing changed"
-            )
-        }
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_line(f)?;
-        if !self.changed {
-            return Ok(());
-        }
-        if let Some(out) = &self.out {
-            writeln!(f, "  certificate  {}", out.display())?;
-        }
-        if let Some(files) = &self.host_files {
-            writeln!(f, "  host files   {}/", files.display())?;
-        }
-        match &self.next {
-            Some(next) => writeln!(f, "next: {next} >> /etc/mail/sendmail.mc"),
-            None => Ok(()),
-        }
-    }
 }
 
 pub fn run(args: Sign, session: &mut Session<'_>) -> Result<Outcome> {
@@ -249,7 +138,7 @@ fn one(
     session: &mut Session<'_>,
 ) -> Result<Outcome> {
     if let Some(out) = &out {
-        check_output(out, store)?;
+        output::check(out, store)?;
     }
     let (name, bytes) = read_request(request, store, session)?;
     let case = how.case(name, &bytes, store)?;
@@ -318,45 +207,6 @@ pub fn confirm(session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<
     session.confirm(&plan.review(store, width), "Sign the certificate?")
 }
 
-/// A slip in --out must not cost a key, the register, or a certificate that the CA keeps; and what
-/// cannot be written is better known before anything is issued.
-pub fn check_output(out: &Path, store: &Store) -> Result<()> {
-    if out == Path::new("-") {
-        return Ok(());
-    }
-    let folder = files::parent(out);
-    let Ok(folder) = folder.canonicalize() else {
-        bail!(SignError::NoDirectory(folder.to_owned()));
-    };
-    if out.is_dir() {
-        let source = std::io::ErrorKind::IsADirectory.into();
-        bail!(FileError::new("write", out, source));
-    }
-    let there = out.canonicalize().ok();
-    let settings = &store.settings;
-    let kept = [
-        &settings.certificate,
-        &settings.new_certs_dir,
-        store.hosts.root(),
-        &settings.root.join("private"),
-        &settings.crl_dir,
-    ];
-    let is_kept = kept
-        .iter()
-        .filter_map(|kept| kept.canonicalize().ok())
-        .any(|kept| {
-            folder.starts_with(&kept) || there.as_ref().is_some_and(|it| it.starts_with(&kept))
-        });
-    let is_other = match there.filter(|there| there.is_file()) {
-        Some(there) => !pem_text::holds_only("CERTIFICATE", &files::read(&there)?),
-        None => false,
-    };
-    if is_kept || is_other {
-        bail!(SignError::OutputTaken(out.to_owned()));
-    }
-    Ok(())
-}
-
 fn read_request(
     request: Option<&PathBuf>,
     store: &Store,
@@ -413,12 +263,7 @@ fn finish(
         .as_ref()
         .filter(|path| **path != store.last_certificate_path())
     {
-        files::replace_durably(path, certificate.to_pem().as_bytes(), 0o644).map_err(|source| {
-            SignError::Output {
-                certificate: report.certificate.display().to_string(),
-                source,
-            }
-        })?;
+        output::write(path, certificate, store)?;
     }
     report.out = out;
     Ok(Outcome::of(&report)?)

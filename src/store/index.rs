@@ -178,6 +178,14 @@ pub fn serial_in(line: &[u8]) -> Option<&[u8]> {
     Some(&line[start + 1..end])
 }
 
+/// Date and reason in the line of a revoked certificate.
+#[must_use]
+pub fn revocation_in(line: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(line);
+    let row = Row::parse(&text).filter(|row| row.status == "R")?;
+    Some(row.revoked.to_owned())
+}
+
 /// The subject in the line of a valid certificate, as it stands there.
 #[must_use]
 pub fn valid_subject_in(line: &[u8]) -> Option<&[u8]> {

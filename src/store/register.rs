@@ -133,31 +133,6 @@ fn rows_of(text: &str) -> impl Iterator<Item = (&[u8], &str)> {
         .filter_map(|row| Some((index::serial_in(row.as_bytes())?, row)))
 }
 
-/// Date and reason of a certificate's revocation, `None` where it is not revoked.
-///
-/// # Errors
-/// When the register cannot be read.
-pub fn revocation(path: &Path, serial: &str) -> Result<Option<String>, FileError> {
-    revocation_with(path, &[], serial)
-}
-
-fn revocation_with(
-    path: &Path,
-    pending: &[Step],
-    serial: &str,
-) -> Result<Option<String>, FileError> {
-    let mut revoked = None;
-    lines_with(path, pending, |_, line| {
-        let found = index::serial_in(line) == Some(serial.as_bytes());
-        if found && line.starts_with(b"R\t") {
-            let text = String::from_utf8_lossy(line);
-            revoked = Row::parse(&text).map(|row| row.revoked.to_owned());
-        }
-        !found
-    })?;
-    Ok(revoked)
-}
-
 /// Who holds the subjects that certificates are asked for, under `unique_subject = yes`.
 #[derive(Debug)]
 pub struct Holders {
@@ -248,7 +223,16 @@ impl Store {
     /// # Errors
     /// When the register cannot be read.
     pub fn revocation(&self, serial: &SerialNumber) -> Result<Option<String>, FileError> {
-        revocation_with(&self.settings.database, &self.pending, &serial.to_string())
+        let wanted = serial.to_string();
+        let mut found = None;
+        lines_with(&self.settings.database, &self.pending, |_, line| {
+            let is_it = index::serial_in(line) == Some(wanted.as_bytes());
+            if is_it {
+                found = index::revocation_in(line);
+            }
+            !is_it
+        })?;
+        Ok(found)
     }
 
     /// Looks whether the rows of the last transaction are still in the register, after somebody

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Store;
 use super::hosts::{CERT, CHAIN, Hosts, KEY};
 use super::index::{self, Row};
-use super::{Store, register};
 use crate::sys::disk;
 use crate::sys::files::{self, FileError};
 
@@ -225,11 +225,17 @@ fn store_certificate(database: &Path, path: &Path, text: &str) -> Result<(), Pub
     if is_torn(&there, text) {
         return Ok(files::replace(path, text.as_bytes(), 0o644)?);
     }
-    let serial = path.file_stem().unwrap_or_default().to_string_lossy();
-    match register::revocation(database, &serial)? {
-        Some(_) => Ok(()),
-        None => Err(PublishError::Occupied(path.to_owned())),
+    let serial = path.file_stem().unwrap_or_default().as_encoded_bytes();
+    let mut is_revoked = false;
+    index::lines(database, |_, line| {
+        let is_it = index::serial_in(line) == Some(serial);
+        is_revoked |= is_it && index::revocation_in(line).is_some();
+        !is_it
+    })?;
+    if is_revoked {
+        return Ok(());
     }
+    Err(PublishError::Occupied(path.to_owned()))
 }
 
 // What a power loss leaves of unsynced bytes: fewer of them, and zeros in the place of some.
