@@ -15,6 +15,7 @@ use super::session::Session;
 
 use crate::exit::Exit;
 use crate::pki::public_key;
+use crate::pki::text;
 use crate::report::{self, List, Outcome};
 use crate::store::Store;
 use crate::store::register::Holders;
@@ -229,7 +230,7 @@ fn review(store: &Store, cases: &[Case<'_>], notes: &[String]) -> String {
     for case in cases.iter().take(SHOWN) {
         let plan = &case.plan;
         let (from, to) = (report::date(plan.not_before), report::date(plan.not_after));
-        line(format_args!("\n{}", case.name));
+        line(format_args!("\n{}", text::one_line(&case.name)));
         if !plan.subject.is_empty() {
             line(format_args!("  {}", plan.subject));
         }
@@ -270,9 +271,15 @@ fn grouped<'s>(sentences: impl Iterator<Item = (&'s str, &'s str)>) -> Vec<Strin
         .into_iter()
         .map(|(sentence, names)| match names.as_slice() {
             [] => sentence.into(),
-            [first] => format!("{first}: {sentence}"),
-            [first, second] => format!("{first}, {second}: {sentence}"),
-            [first, rest @ ..] => format!("{first} and {} others: {sentence}", rest.len()),
+            [one] => format!("{}: {sentence}", text::one_line(one)),
+            [one, other] => {
+                let (one, other) = (text::one_line(one), text::one_line(other));
+                format!("{one}, {other}: {sentence}")
+            }
+            [one, rest @ ..] => {
+                let others = rest.len();
+                format!("{} and {others} others: {sentence}", text::one_line(one))
+            }
         })
         .collect()
 }

@@ -102,7 +102,8 @@ pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// The files of a folder with this extension, sorted by name.
+/// The files of a folder with this extension, sorted by name; without what is known to be no
+/// file, such as a FIFO, from which nothing may ever come.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -111,7 +112,8 @@ pub fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        if path.extension().is_some_and(|it| it == extension) {
+        let is_other = fs::metadata(&path).is_ok_and(|found| !found.is_file());
+        if path.extension().is_some_and(|it| it == extension) && !is_other {
             found.push(path);
         }
     }
@@ -223,11 +225,12 @@ impl Replacement {
         }
         let beside = temporary_beside(&new.target);
         let _ = remove_if_there(&beside);
-        let mode = old.as_ref().map_or(mode, |old| old.mode() & 0o7777);
-        create_new(&beside, bytes, mode).map_err(|error| fail(error.source))?;
+        // No file is open to a group that is not yet its own.
+        let first_mode = if old.is_some() { 0o600 } else { mode };
+        create_new(&beside, bytes, first_mode).map_err(|error| fail(error.source))?;
         new.beside = Some(beside.clone());
         match old {
-            Some(old) => take_owner(&beside, &old).map(|()| new),
+            Some(old) => take_owner_and_mode(&beside, &old).map(|()| new),
             None => Ok(new),
         }
     }
@@ -396,27 +399,32 @@ pub fn take_access(path: &Path, like: &Path) -> Result<()> {
     let Ok(old) = fs::metadata(like) else {
         return Ok(());
     };
-    File::open(path)
-        .and_then(|file| disk::set_mode(&file, path, old.mode() & 0o7777))
-        .map_err(|error| FileError::new("set the mode of", path, error))?;
-    take_owner(path, &old)
+    take_owner_and_mode(path, &old)
 }
 
-fn take_owner(path: &Path, old: &fs::Metadata) -> Result<()> {
+// An ordinary user may not give files away, and to a group only where he is in it. Another group
+// may do no more than others could before.
+fn take_owner_and_mode(path: &Path, old: &fs::Metadata) -> Result<()> {
     let fail = |error| FileError::new("set the owner of", path, error);
     let file = File::open(path).map_err(fail)?;
     let new = file.metadata().map_err(fail)?;
-    if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
-        return Ok(());
+    let give = |owner, group| match disk::set_owner(&file, path, owner, group) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+        other => other.map(|()| true).map_err(fail),
+    };
+    let keeps_group = new.gid() == old.gid() || give(new.uid(), old.gid())?;
+    let for_group = if keeps_group {
+        0o070
+    } else {
+        (old.mode() & 0o007) << 3
+    };
+    let mode = old.mode() & (0o7707 | for_group);
+    disk::set_mode(&file, path, mode).map_err(fail)?;
+    if new.uid() != old.uid() {
+        let group = if keeps_group { old.gid() } else { new.gid() };
+        give(old.uid(), group)?;
     }
-    match disk::set_owner(&file, path, old.uid(), old.gid()) {
-        // An ordinary user may not give files away. What a group might do with the old one is
-        // no right of the new one's group.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            disk::set_mode(&file, path, new.mode() & 0o7707).map_err(fail)
-        }
-        other => other.map_err(fail),
-    }
+    Ok(())
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -1,9 +1,10 @@
 //! Requests made elsewhere, and what `sign` does with them.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::process::Command;
 
-use super::support::{Ca, TestDir, Tree, User, require, run, run_with, users};
+use super::support::{Ca, TestDir, Tree, User, mailca, require, run, run_with, users};
 
 const HOST: &str = "mail.example.test";
 
@@ -721,4 +722,34 @@ fn out_overwrites_nothing_but_certificates_of_its_own() {
         assert!(said.contains("is not overwritten"), "{taken}: {said}");
     }
     before.assert_unchanged(ca.dir.path(), "nothing was signed");
+}
+
+#[test]
+fn a_file_that_is_replaced_keeps_its_group_or_is_closed_to_the_other_one() {
+    const FOREIGN: u32 = 1;
+    if !User::me().is_root() {
+        return;
+    }
+    let user = User::ordinary();
+    let ca = Ca::of(user, &[]);
+    let request = ca.request(HOST, &[]);
+    let out = ca.dir.file("mail.pem");
+    let replaced_by = |mailca: &mut Command, group: u32, mode: u32| {
+        fs::write(&out, "").unwrap();
+        chown(&out, Some(user.uid), Some(group)).unwrap();
+        fs::set_permissions(&out, Permissions::from_mode(mode)).unwrap();
+        mailca.current_dir(ca.dir.path());
+        let sign = ["--ca", "CA", "sign", &request, "--yes", "--out", "mail.pem"];
+        run(mailca.args(sign)).exits(0);
+        let meta = fs::metadata(&out).unwrap();
+        assert_eq!(meta.uid(), user.uid);
+        (meta.gid(), meta.mode() & 0o777)
+    };
+    for (mode, left) in [(0o640, 0o600), (0o664, 0o644), (0o604, 0o604)] {
+        let by_user = replaced_by(&mut user.mailca(), FOREIGN, mode);
+        assert_eq!(by_user, (user.gid, left));
+        let own = replaced_by(&mut user.mailca(), user.gid, mode);
+        assert_eq!(own, (user.gid, mode));
+        assert_eq!(replaced_by(&mut mailca(), FOREIGN, mode), (FOREIGN, mode));
+    }
 }

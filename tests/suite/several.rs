@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::support::invariants::broken;
-use super::support::{Ca, run_with};
+use super::support::{Ca, run, run_with};
 
 fn requests(ca: &Ca, hosts: &[&str]) {
     fs::create_dir(ca.dir.path().join("requests")).expect("mkdir");
@@ -28,6 +28,9 @@ fn the_requests_of_a_folder_are_signed_in_one_command() {
     requests(&ca, &["a", "b", "c"]);
     // What lies beside them is not taken for requests.
     ca.dir.write("requests/notes.txt", "to do\n");
+    fs::create_dir(ca.dir.path().join("requests/old.csr")).expect("mkdir");
+    let fifo = ca.dir.file("requests/fifo.csr");
+    run(std::process::Command::new("mkfifo").arg(fifo)).exits(0);
     let ran = ca.ok(&["sign", "requests", "--out-dir", "certificates", "--yes"]);
     let serials = ca.serials();
     let lines: Vec<&str> = ran.stdout.lines().collect();
