@@ -2,6 +2,7 @@
 
 pub mod attribute;
 pub mod certificate;
+pub mod certificate_list;
 pub mod extensions;
 pub mod general_name;
 pub mod hex;
@@ -14,6 +15,7 @@ pub mod profile;
 pub mod public_key;
 pub mod request;
 pub mod serial;
+pub mod signature;
 pub mod tbs;
 pub mod text;
 

@@ -1,5 +1,7 @@
 //! PEM (RFC 7468) as the other modules use it: text around the blocks is ignored, as OpenSSL does.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use pem::{EncodeConfig, LineEnding, Pem};
 
 /// Every block of a text; `None` where there is no PEM in it at all. A block that cannot be
@@ -22,6 +24,32 @@ pub fn blocks(bytes: &[u8]) -> Option<Vec<Pem>> {
         found.push(pem::parse(block).unwrap_or_else(|_| Pem::new(label, Vec::new())));
     }
     (!found.is_empty()).then_some(found)
+}
+
+/// The content of the first block of this label, which may be large: it is decoded piece by piece
+/// and not copied. `None` where there is none, or it cannot be decoded.
+#[must_use]
+pub fn large_block(wanted: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    // A multiple of four characters, which decode by themselves.
+    const PIECE: usize = 1 << 12;
+    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.find(|line| label(line, b"-----BEGIN ") == Some(wanted))?;
+    let mut content = Vec::with_capacity(bytes.len() / 4 * 3);
+    let mut piece = Vec::with_capacity(PIECE);
+    for line in lines {
+        if line.starts_with(b"-----END ") {
+            STANDARD.decode_vec(&piece, &mut content).ok()?;
+            return Some(content);
+        }
+        for byte in line.iter().filter(|byte| !byte.is_ascii_whitespace()) {
+            piece.push(*byte);
+            if piece.len() == PIECE {
+                STANDARD.decode_vec(&piece, &mut content).ok()?;
+                piece.clear();
+            }
+        }
+    }
+    None
 }
 
 fn label<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a str> {
@@ -70,6 +98,18 @@ mod tests {
     #[test]
     fn a_block_without_its_end_is_there_but_empty() {
         assert_eq!(found(b"-----BEGIN A-----\nAQID\n"), [("A".into(), vec![])]);
+    }
+
+    #[test]
+    fn a_large_block_is_decoded_in_pieces_whatever_its_lines() {
+        let der: Vec<u8> = (0..100_000_u32).map(|n| n.to_be_bytes()[3]).collect();
+        let text = format!("text\n{}more", encode("X", &der));
+        assert_eq!(large_block("X", text.as_bytes()), Some(der.clone()));
+        let uneven = text.replace("A\n", "A").replace('\n', " \r\n");
+        assert_eq!(large_block("X", uneven.as_bytes()), Some(der));
+        assert_eq!(large_block("Y", text.as_bytes()), None);
+        assert_eq!(large_block("X", &text.as_bytes()[..1000]), None);
+        assert_eq!(large_block("X", text.replace('B', "!").as_bytes()), None);
     }
 
     #[test]

@@ -73,6 +73,30 @@ pub fn read_from(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     read_at_most(source, LARGEST)
 }
 
+// The CRL of a CA that revoked five million certificates.
+const LARGEST_LIST: u64 = 1 << 28;
+
+/// Reads a whole file that may be large and holds no secret, such as a CRL.
+///
+/// # Errors
+/// When it cannot be opened or read, is a directory, or has more than 256 MiB.
+pub fn read_large(path: &Path) -> Result<Vec<u8>> {
+    let fail = |error| FileError::new("read", path, error);
+    let file = File::open(path).map_err(fail)?;
+    let metadata = file.metadata().map_err(fail)?;
+    if metadata.is_dir() {
+        return Err(fail(io::ErrorKind::IsADirectory.into()));
+    }
+    let expected = metadata.len().min(LARGEST_LIST) + 1;
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
+    let mut limited = file.take(LARGEST_LIST + 1);
+    limited.read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > LARGEST_LIST {
+        return Err(fail(io::Error::other("it is larger than 256 MiB")));
+    }
+    Ok(bytes)
+}
+
 fn read_at_most(source: impl Read, expected: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     // Full size at once: a buffer that grows leaves copies behind that nobody wipes.
     let capacity = usize::try_from(expected).unwrap_or_default() + 1;
