@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 
 use crate::pki::general_name::GeneralName;
 use crate::pki::key::KeyType;
 use crate::pki::name::Name;
 use crate::pki::name_constraints::Subtree;
 use crate::pki::profile::Profile;
+use crate::pki::revocation::Reason;
 use crate::pki::serial::SerialNumber;
 
 /// Where a CA is unless something else is said.
@@ -98,6 +99,8 @@ pub enum Command {
     Req(Req),
     Sign(Sign),
     Issue(Issue),
+    Revoke(Revoke),
+    Crl(Crl),
     EmitMc(EmitMc),
     Completions(Completions),
     Man(Man),
@@ -283,6 +286,63 @@ pub struct Terms {
     pub days: Option<u32>,
 }
 
+/// Revoke certificates and publish a new CRL
+///
+/// CERT is a file, a serial number in hexadecimal digits, or a host, whose valid certificate is
+/// meant. The register, the CRL and the link by which mail servers find it change together. What
+/// each kind of mail server needs is printed, since Postfix and OpenSMTPD read no CRL.
+///
+/// A key that was revoked as keyCompromise never gets a certificate again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca revoke mx1.example.com --reason superseded
+  mailca revoke 1A2B --reason keyCompromise --compromised-at 2027-01-31T00:00:00Z
+  mailca revoke --key stolen.pem --reason keyCompromise")]
+pub struct Revoke {
+    /// The certificates: files, serial numbers or hosts
+    #[arg(value_name = "CERT", required_unless_present = "key", value_hint = ValueHint::AnyPath)]
+    pub certificates: Vec<String>,
+    /// Why: unspecified, keyCompromise, CACompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold [default: unspecified]
+    #[arg(long, value_name = "REASON")]
+    pub reason: Option<Reason>,
+    /// Since when the private key may be in other hands, as 2027-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+    pub compromised_at: Option<OffsetDateTime>,
+    /// Of a host with several valid certificates, revoke all
+    #[arg(long)]
+    pub all: bool,
+    /// Revoke every valid certificate of the key in FILE: a key, a certificate or a request
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+    /// Publish no CRL now
+    #[arg(long)]
+    pub no_crl: bool,
+}
+
+/// Publish a new CRL
+///
+/// It lists what the register has as revoked, and takes the place of the one before in both forms,
+/// PEM and DER, and under its hash. A CRL that has expired makes mail servers that read it refuse
+/// every client certificate: run this once a day with --expiring.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca crl
+  mailca crl --expiring 30d --passphrase-file /root/ca.pass
+  mailca crl --days 30 --out /var/www/html/crl.der")]
+pub struct Crl {
+    /// Valid for so many days [default: default_crl_days of openssl.cnf]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub days: Option<u32>,
+    /// Only if the present one ends within this time, as 7d or 12h, or lacks a revocation
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub expiring: Option<Duration>,
+    /// Copy it to FILE too, in DER if that ends in .der, or to standard output (-)
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+}
+
 /// Print the lines that wire a host's certificate into sendmail.mc
 ///
 /// The lines go to standard output and nothing else does, so that they can be appended. They
@@ -334,6 +394,13 @@ pub struct Man {
 fn rfc3339(text: &str) -> Result<OffsetDateTime, String> {
     OffsetDateTime::parse(text, &Rfc3339)
         .map_err(|_| "times are written as 2027-01-31T00:00:00Z (RFC 3339)".into())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text).ok();
+    parsed
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| "durations are written as 30d or 12h".into())
 }
 
 fn url(text: &str) -> Result<String, String> {

@@ -6,6 +6,8 @@ use minijinja::{Environment, Error, UndefinedBehavior, Value, syntax::SyntaxConf
 pub const OPENSSL_CNF: &str = include_str!("../templates/openssl.cnf");
 /// the lines for sendmail.mc
 pub const SENDMAIL_MC: &str = include_str!("../templates/mta/sendmail.mc");
+/// what mail servers need once a certificate is revoked
+pub const REVOKED: &str = include_str!("../templates/mta/revoked.txt");
 
 /// Fills a template in; what it names and `values` lacks is an error, never an empty string.
 ///

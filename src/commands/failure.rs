@@ -8,8 +8,11 @@ use anyhow::Error;
 use super::emit_mc::EmitError;
 use super::issuance::Refusal;
 use super::issue::IssueRefusal;
+use super::new_crl::CrlRefusal;
 use super::output::OutputError;
 use super::req::RequestRefusal;
+use super::revoke::RevokeRefusal;
+use super::selection::SelectionError;
 use super::session::AnswerError;
 use super::sign::SignError;
 use crate::cli::STANDARD_CA;
@@ -37,6 +40,7 @@ pub fn explain(error: &Error, ca: &Path) -> Failure {
         hint: error.chain().find_map(|cause| hint(cause, ca)),
         exit: match error.downcast_ref() {
             _ if recorded => Exit::Attention,
+            _ if error.is::<RevokeRefusal>() => Exit::Usage,
             Some(
                 SignError::OneOutput
                 | SignError::StandardInputAmongOthers
@@ -83,6 +87,12 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().map(|error| issue(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(request_refusal))
         .or_else(|| cause.downcast_ref().and_then(sign))
+        .or_else(|| {
+            let error = cause.downcast_ref();
+            error.and_then(|error| selection(error, ca))
+        })
+        .or_else(|| cause.downcast_ref().and_then(revoke))
+        .or_else(|| cause.downcast_ref().map(crl))
         .or_else(|| cause.downcast_ref().map(output))
         .or_else(|| cause.downcast_ref().and_then(request))
         .or_else(|| cause.downcast_ref().and_then(policy))
@@ -190,7 +200,27 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
             "revoke the number and issue both again: {}",
             revoke(serial)
         )),
-        RegisterError::File(_) => None,
+        RegisterError::LostRevocation {
+            serial, revoked, ..
+        } => Some(format!(
+            "put it back, revoked on {revoked}: {}",
+            revoke(serial)
+        )),
+        RegisterError::BadRevocation { .. } => {
+            Some("write it as date,reason with a reason that openssl ca knows".into())
+        }
+        RegisterError::Crl { path, .. } => {
+            let path = path.to_string_lossy();
+            let aside = format!("{path}.damaged");
+            Some(format!(
+                "move it away, then publish another: {} && {}",
+                shell_line(&["mv", &path, &aside]),
+                invocation(ca, &["crl"])
+            ))
+        }
+        RegisterError::NoRow { .. }
+        | RegisterError::AlreadyRevoked { .. }
+        | RegisterError::File(_) => None,
     }
 }
 
@@ -234,7 +264,9 @@ fn refusal(error: &Refusal) -> Option<String> {
             "put the CA's own certificate into {}",
             path.display()
         )),
-        Refusal::CaKey => Some("make another key: mailca req HOST".into()),
+        Refusal::CaKey | Refusal::CompromisedKey(_) => {
+            Some("make another key: mailca req HOST".into())
+        }
         Refusal::NoName(_) => Some("name the host with --san mail.example.com".into()),
         Refusal::OutlivesCa { .. } => {
             Some("leave out --days to get the longest that is possible".into())
@@ -303,6 +335,40 @@ fn sign(error: &SignError) -> Option<String> {
         SignError::OneOutput => Some("say --out-dir DIR".into()),
         SignError::StandardInputAmongOthers => Some("sign it by a command of its own".into()),
         SignError::Request { .. } => None,
+    }
+}
+
+fn selection(error: &SelectionError, ca: &Path) -> Option<String> {
+    match error {
+        SelectionError::Several { .. } => {
+            Some("name one by its serial number, or say --all".into())
+        }
+        SelectionError::NoRow { .. } | SelectionError::NoHost { .. } => {
+            let register = ca.join("index.txt");
+            Some(shell_line(&["less", &register.to_string_lossy()]))
+        }
+        SelectionError::Foreign { .. } => {
+            Some("only the CA that issued it can revoke it; name that with --ca DIR".into())
+        }
+        SelectionError::NotRecorded { serial, .. } => Some(format!(
+            "name the certificate that is meant, or {serial} itself"
+        )),
+        SelectionError::NoKey(_) | SelectionError::KeyNotFound(_) => None,
+    }
+}
+
+fn revoke(error: &RevokeRefusal) -> Option<String> {
+    match error {
+        RevokeRefusal::NotCompromised(_) => Some("say --reason keyCompromise".into()),
+        RevokeRefusal::InTheFuture { .. } => None,
+    }
+}
+
+fn crl(error: &CrlRefusal) -> String {
+    match error {
+        CrlRefusal::MayNotSign(_) | CrlRefusal::CaExpired { .. } => {
+            "renew the CA certificate; revoke --no-crl records a revocation without a CRL".into()
+        }
     }
 }
 

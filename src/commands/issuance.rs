@@ -1,15 +1,13 @@
 //! From a request to a recorded certificate: what `sign` and `issue` have in common.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use textwrap::{Options, WordSeparator};
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
+use super::review::Review;
 use crate::pki::certificate;
 use crate::pki::general_name::GeneralName;
 use crate::pki::key::PrivateKey;
@@ -50,6 +48,9 @@ pub enum Refusal {
     /// Whoever has the CA's key needs no certificate from it.
     #[error("the request's key is the CA's own")]
     CaKey,
+    /// Somebody else may have the private key.
+    #[error("the request's key is that of {0}, which was revoked because the key was compromised")]
+    CompromisedKey(String),
     /// Clients look for a server's name in the SubjectAltName only.
     #[error("a {0} certificate needs a name, but neither the request nor its subject has one")]
     NoName(Profile),
@@ -141,6 +142,9 @@ pub fn plan(
     }
     if request.subject_public_key_info == store.certificate.subject_public_key_info {
         bail!(Refusal::CaKey);
+    }
+    if let Some(serial) = store.compromised(&request.subject_public_key_info)? {
+        bail!(Refusal::CompromisedKey(serial));
     }
     let mut notes = Vec::new();
     for wish in &request.not_honoured {
@@ -361,13 +365,8 @@ fn find_key(
 impl Plan {
     /// What is about to be signed, for the person who is asked, in lines of `width` columns.
     pub fn review(&self, store: &Store, width: usize) -> String {
-        let mut text = String::new();
-        let mut field = |label: &str, value: &str| {
-            for (position, line) in wrap(value, width.saturating_sub(LABEL)).iter().enumerate() {
-                let label = if position == 0 { label } else { "" };
-                let _ = writeln!(text, "{label:<LABEL$}{line}");
-            }
-        };
+        let mut review = Review::new(width);
+        let mut field = |label: &str, value: &str| review.field(label, value);
         field("Issuer", &store.certificate.subject.to_string());
         field("Directory", &store.settings.root.display().to_string());
         field("Subject", &self.subject.to_string());
@@ -394,40 +393,11 @@ impl Plan {
         for note in &self.notes {
             field("Note", note);
         }
-        text.push('\n');
-        text
+        review.finish()
     }
 
     /// Whether the host's key lives in this directory.
     pub fn has_key(&self) -> bool {
         self.key != HostKeySource::Elsewhere
-    }
-}
-
-/// The column where values begin.
-const LABEL: usize = 11;
-
-/// Breaks a value into lines of `width` columns, between words where that is possible, so that no
-/// part of it begins a line where a label would.
-fn wrap(value: &str, width: usize) -> Vec<Cow<'_, str>> {
-    textwrap::wrap(
-        value,
-        Options::new(width.max(1)).word_separator(WordSeparator::AsciiSpace),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_value_is_broken_between_words_and_a_long_word_anywhere() {
-        let wrapped = |value| wrap(value, 8).join("|");
-        assert_eq!(wrapped("one two three four"), "one two|three|four");
-        assert_eq!(wrapped("abcdefgh ijk"), "abcdefgh|ijk");
-        assert_eq!(wrapped("a abcdefghijk l"), "a|abcdefgh|ijk l");
-        assert_eq!(wrapped(""), "");
-        assert_eq!(wrapped("one          two"), "one|two");
-        assert_eq!(wrap("abc", 0), ["a", "b", "c"]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod completions;
+mod crl;
 mod emit_mc;
 pub mod failure;
 #[cfg(test)]
@@ -11,8 +12,12 @@ mod issuance;
 mod issue;
 mod issued;
 mod man;
+mod new_crl;
 mod output;
 mod req;
+mod review;
+mod revoke;
+mod selection;
 mod session;
 mod several;
 mod sign;
@@ -35,6 +40,8 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::Req(args) => req::run(&args, &mut session),
         Command::Sign(args) => sign::run(args, &mut session),
         Command::Issue(args) => issue::run(&args, &mut session),
+        Command::Revoke(args) => revoke::run(&args, &mut session),
+        Command::Crl(args) => crl::run(&args, &mut session),
         Command::EmitMc(args) => emit_mc::run(&args, &mut session),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -7,6 +7,7 @@ use anyhow::{Error, Result, bail};
 use thiserror::Error as ThisError;
 
 use crate::pki::certificate::Certificate;
+use crate::pki::certificate_list::CertificateList;
 use crate::pki::pem_text;
 use crate::store::Store;
 use crate::sys::files::{self, FileError, Replacement};
@@ -36,6 +37,19 @@ pub enum OutputError {
 /// A slip in --out must not cost a key, the register, or a certificate that the CA keeps; and what
 /// cannot be written is better known before anything is issued.
 pub fn check(out: &Path, store: &Store) -> Result<()> {
+    check_place(out, store, |there| {
+        pem_text::holds_only("CERTIFICATE", there)
+    })
+}
+
+/// The same for a copy of the CRL.
+pub fn check_crl(out: &Path, store: &Store) -> Result<()> {
+    check_place(out, store, |there| {
+        there.is_empty() || CertificateList::from_pem_or_der(there).is_ok()
+    })
+}
+
+fn check_place(out: &Path, store: &Store, may_go: impl Fn(&[u8]) -> bool) -> Result<()> {
     if out == Path::new("-") {
         return Ok(());
     }
@@ -63,7 +77,7 @@ pub fn check(out: &Path, store: &Store) -> Result<()> {
             folder.starts_with(&kept) || there.as_ref().is_some_and(|it| it.starts_with(&kept))
         });
     let is_other = match there.filter(|there| there.is_file()) {
-        Some(there) => !pem_text::holds_only("CERTIFICATE", &files::read(&there)?),
+        Some(there) => !may_go(&files::read_large(&there)?),
         None => false,
     };
     if is_kept || is_other {
@@ -86,6 +100,14 @@ pub fn path(dir: &Path, request: &str) -> PathBuf {
 pub fn write(path: &Path, certificate: &Certificate, store: &Store) -> Result<(), OutputError> {
     files::replace_durably(path, certificate.to_pem().as_bytes(), 0o644)
         .map_err(|source| unwritten(certificate, source, store))
+}
+
+/// Writes a copy of the CRL that is in `published`.
+pub fn write_crl(path: &Path, content: &[u8], published: &Path) -> Result<(), OutputError> {
+    files::replace_durably(path, content, 0o644).map_err(|source| OutputError::Unwritten {
+        certificate: published.display().to_string(),
+        source,
+    })
 }
 
 /// The same for many copies in `dir`, with one wait for the disk for all; returns what failed.

@@ -7,6 +7,7 @@ use x509_parser::extensions::{GeneralName as ParsedName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::general_name::GeneralName;
+use super::hex;
 use super::name::{Name, NameError};
 use super::name_constraints::Bounds;
 use super::pem_text;
@@ -52,6 +53,8 @@ pub struct Certificate {
     pub is_ca: bool,
     /// keyUsage permits signing certificates, or is absent
     pub may_sign_certificates: bool,
+    /// keyUsage permits signing CRLs, or is absent
+    pub may_sign_crls: bool,
     /// NameConstraints: what it may certify
     pub bounds: Bounds,
 }
@@ -82,6 +85,7 @@ impl Certificate {
             purposes: Vec::new(),
             is_ca: false,
             may_sign_certificates: true,
+            may_sign_crls: true,
             bounds: Bounds::default(),
         };
         for extension in tbs.extensions() {
@@ -89,6 +93,7 @@ impl Certificate {
                 ParsedExtension::BasicConstraints(basic) => certificate.is_ca = basic.ca,
                 ParsedExtension::KeyUsage(usage) => {
                     certificate.may_sign_certificates = usage.key_cert_sign();
+                    certificate.may_sign_crls = usage.crl_sign();
                 }
                 ParsedExtension::NameConstraints(constraints) => {
                     certificate.bounds = Bounds::of(constraints);
@@ -138,6 +143,13 @@ impl Certificate {
     #[must_use]
     pub fn to_pem(&self) -> String {
         pem_text::encode("CERTIFICATE", &self.der)
+    }
+
+    /// SHA-256 of the DER in upper-case hex with colons, as Postfix and
+    /// `openssl x509 -fingerprint -sha256` have it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        hex::fingerprint(&self.der)
     }
 
     /// Whether the certificate names itself as its issuer.

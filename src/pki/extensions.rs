@@ -41,10 +41,6 @@ pub fn of_end_entity(
     } else {
         KeyUsages::DigitalSignature.into()
     };
-    let issuer_key_id = match &issuer.subject_key_identifier {
-        Some(identifier) => identifier.clone(),
-        None => key_identifier(&issuer.subject_public_key_info)?,
-    };
     let mut extensions = vec![
         extension(
             true,
@@ -56,13 +52,7 @@ pub fn of_end_entity(
         extension(true, &KeyUsage(usage))?,
         extension(false, &ExtendedKeyUsage(profile.purposes().to_vec()))?,
         subject_key_identifier(subject_public_key_info)?,
-        extension(
-            false,
-            &AuthorityKeyIdentifier {
-                key_identifier: Some(OctetString::new(issuer_key_id)?),
-                ..AuthorityKeyIdentifier::default()
-            },
-        )?,
+        authority_key_identifier(issuer)?,
     ];
     if !names.is_empty() {
         // Critical only where it is all there is of a subject (RFC 5280 section 4.2.1.6).
@@ -79,6 +69,20 @@ pub fn of_end_entity(
         extensions.push(extension(false, &CrlDistributionPoints(vec![point]))?);
     }
     Ok(extensions)
+}
+
+/// The AuthorityKeyIdentifier of what `issuer` signs: its SubjectKeyIdentifier, or what that would
+/// be where it has none.
+pub(super) fn authority_key_identifier(issuer: &Certificate) -> der::Result<Extension> {
+    let identifier = match &issuer.subject_key_identifier {
+        Some(identifier) => identifier.clone(),
+        None => key_identifier(&issuer.subject_public_key_info)?,
+    };
+    let value = AuthorityKeyIdentifier {
+        key_identifier: Some(OctetString::new(identifier)?),
+        ..AuthorityKeyIdentifier::default()
+    };
+    extension(false, &value)
 }
 
 /// The SubjectAltName extension of a request or certificate.
@@ -135,7 +139,10 @@ pub fn key_identifier(subject_public_key_info: &[u8]) -> der::Result<Vec<u8>> {
         .to_vec())
 }
 
-fn extension<T: Encode + AssociatedOid>(critical: bool, value: &T) -> der::Result<Extension> {
+pub(super) fn extension<T: Encode + AssociatedOid>(
+    critical: bool,
+    value: &T,
+) -> der::Result<Extension> {
     Ok(Extension {
         extn_id: T::OID,
         critical,

@@ -16,3 +16,15 @@ pub fn upper(octets: &[u8]) -> String {
 pub fn lower(octets: &[u8]) -> String {
     upper(octets).to_ascii_lowercase()
 }
+
+/// The SHA-256 digest of some bytes, in upper-case digits with colons.
+#[must_use]
+pub fn fingerprint(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let octets: Vec<String> = digest
+        .as_ref()
+        .iter()
+        .map(|octet| upper(&[*octet]))
+        .collect();
+    octets.join(":")
+}

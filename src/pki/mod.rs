@@ -1,8 +1,10 @@
 //! Certificates and what they are made of: no files, no clock, no terminal.
 
+pub mod asn1_time;
 pub mod attribute;
 pub mod certificate;
 pub mod certificate_list;
+pub mod crl;
 pub mod extensions;
 pub mod general_name;
 pub mod hex;
@@ -14,6 +16,7 @@ pub mod policy;
 pub mod profile;
 pub mod public_key;
 pub mod request;
+pub mod revocation;
 pub mod serial;
 pub mod signature;
 pub mod tbs;

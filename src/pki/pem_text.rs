@@ -1,5 +1,7 @@
 //! PEM (RFC 7468) as the other modules use it: text around the blocks is ignored, as OpenSSL does.
 
+use std::io::{self, Write};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pem::{EncodeConfig, LineEnding, Pem};
@@ -70,6 +72,23 @@ pub fn encode(label: &str, der: &[u8]) -> String {
     pem::encode_config(&Pem::new(label, der), config)
 }
 
+/// The same for what is too large to hold as text too.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn write(label: &str, der: &[u8], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "-----BEGIN {label}-----")?;
+    let mut line = [0; 65];
+    for octets in der.chunks(48) {
+        let length = STANDARD
+            .encode_slice(octets, &mut line)
+            .map_err(io::Error::other)?;
+        line[length] = b'\n';
+        out.write_all(&line[..=length])?;
+    }
+    writeln!(out, "-----END {label}-----")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +129,16 @@ mod tests {
         assert_eq!(large_block("Y", text.as_bytes()), None);
         assert_eq!(large_block("X", &text.as_bytes()[..1000]), None);
         assert_eq!(large_block("X", text.replace('B', "!").as_bytes()), None);
+    }
+
+    #[test]
+    fn both_ways_of_writing_give_the_same() {
+        for length in [0, 1, 47, 48, 49, 96, 100] {
+            let der = vec![7; length];
+            let mut out = Vec::new();
+            write("X", &der, &mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), encode("X", &der));
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use pkcs1::RsaPublicKeyRef;
 use thiserror::Error;
 use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
+use super::hex;
+
 #[cfg(test)]
 mod tests;
 
@@ -154,13 +156,7 @@ pub fn describe(spki_der: &[u8]) -> String {
 /// colons, as Postfix and `openssl pkey -pubin -outform DER | openssl sha256 -c` have it.
 #[must_use]
 pub fn fingerprint(spki_der: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, spki_der);
-    let bytes: Vec<_> = digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02X}"))
-        .collect();
-    bytes.join(":")
+    hex::fingerprint(spki_der)
 }
 
 /// Bits of the modulus, and the public exponent.

@@ -121,7 +121,11 @@ struct Signed<'a> {
     signature: BitString,
 }
 
-fn signed(content: &[u8], key: &PrivateKey, digest: Digest) -> Result<Vec<u8>, WriteError> {
+pub(super) fn signed(
+    content: &[u8],
+    key: &PrivateKey,
+    digest: Digest,
+) -> Result<Vec<u8>, WriteError> {
     let signed = Signed {
         content: AnyRef::from_der(content)?,
         algorithm: key.signature_algorithm(digest),
@@ -131,15 +135,18 @@ fn signed(content: &[u8], key: &PrivateKey, digest: Digest) -> Result<Vec<u8>, W
 }
 
 // UTCTime through 2049, GeneralizedTime from 2050 on (RFC 5280 section 4.1.2.5).
-fn encode_time(time: OffsetDateTime) -> Result<Time, WriteError> {
+pub(super) fn encode_time(time: OffsetDateTime) -> der::Result<Time> {
+    Ok(Time::from(date_time(time)?))
+}
+
+pub(super) fn date_time(time: OffsetDateTime) -> der::Result<der::DateTime> {
     let time = time.to_offset(time::UtcOffset::UTC);
-    let date = der::DateTime::new(
+    der::DateTime::new(
         u16::try_from(time.year()).unwrap_or_default(),
         time.month().into(),
         time.day(),
         time.hour(),
         time.minute(),
         time.second(),
-    )?;
-    Ok(Time::from(date))
+    )
 }

@@ -2,15 +2,16 @@
 //! fields between tabs, byte for byte what OpenSSL writes.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use memchr::{memchr_iter, memrchr};
 use time::OffsetDateTime;
-use time::macros::format_description;
 
+use crate::pki::asn1_time;
 use crate::pki::certificate::Certificate;
+use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
 use crate::sys::files::FileError;
 
@@ -59,7 +60,8 @@ impl<'a> Row<'a> {
     /// Whether the row's date has passed.
     #[must_use]
     pub fn is_past(&self, now: OffsetDateTime) -> bool {
-        sortable(self.expires) < sortable(&asn1_time(now))
+        let now = asn1_time::format_generalized(now);
+        asn1_time::generalized(self.expires).is_some_and(|expires| expires < now)
     }
 }
 
@@ -68,10 +70,24 @@ impl<'a> Row<'a> {
 pub fn line_of(certificate: &Certificate) -> String {
     format!(
         "V\t{}\t\t{}\tunknown\t{}\n",
-        asn1_time(certificate.not_after),
+        asn1_time::format(certificate.not_after),
         certificate.serial,
         subject_of(certificate)
     )
+}
+
+/// The row of a certificate that is revoked, from the one it has, without a line end.
+#[must_use]
+pub fn revoked_line(row: &Row<'_>, revocation: &Revocation) -> String {
+    let Row {
+        expires,
+        serial,
+        file,
+        subject,
+        ..
+    } = row;
+    let revoked = revocation.to_field();
+    format!("R\t{expires}\t{revoked}\t{serial}\t{file}\t{subject}")
 }
 
 /// The subject as the register has it; the serial number stands for an empty one.
@@ -82,34 +98,6 @@ pub fn subject_of(certificate: &Certificate) -> String {
         certificate.serial.to_string()
     } else {
         subject
-    }
-}
-
-/// A time as certificates and the register have it: UTCTime through 2049, then GeneralizedTime.
-///
-/// # Panics
-/// Never: the formats are fixed.
-#[must_use]
-pub fn asn1_time(time: OffsetDateTime) -> String {
-    let utc = time.to_offset(time::UtcOffset::UTC);
-    let written = if utc.year() < 2050 {
-        utc.format(format_description!(
-            "[year repr:last_two][month][day][hour][minute][second]Z"
-        ))
-    } else {
-        utc.format(format_description!(
-            "[year][month][day][hour][minute][second]Z"
-        ))
-    };
-    written.expect("a time has all these parts")
-}
-
-// Both forms in one that sorts: a two-digit year below 50 is in this century (RFC 5280 4.1.2.5.1).
-fn sortable(asn1: &str) -> String {
-    match asn1.len() {
-        13 if asn1 < "50" => format!("20{asn1}"),
-        13 => format!("19{asn1}"),
-        _ => asn1.to_owned(),
     }
 }
 
@@ -125,8 +113,20 @@ pub fn lines(path: &Path, each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), Fi
     let fail = |error| FileError::new("read", path, error);
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        opened => read_lines(opened.map_err(fail)?, each).map_err(fail),
+        opened => lines_of(opened.map_err(fail)?, path, each),
     }
+}
+
+/// The same of a register that is open; `path` is its name.
+///
+/// # Errors
+/// As [`lines`].
+pub fn lines_of(
+    file: File,
+    path: &Path,
+    each: impl FnMut(u64, &[u8]) -> bool,
+) -> Result<(), FileError> {
+    read_lines(file, each).map_err(|error| FileError::new("read", path, error))
 }
 
 fn read_lines(mut file: File, mut each: impl FnMut(u64, &[u8]) -> bool) -> io::Result<()> {
@@ -160,6 +160,42 @@ fn read_lines(mut file: File, mut each: impl FnMut(u64, &[u8]) -> bool) -> io::R
         filled -= start;
         offset += start as u64;
     }
+}
+
+/// A line of the register that is written anew.
+#[derive(Debug)]
+pub struct Change {
+    /// its offset in bytes
+    pub at: u64,
+    /// its length in bytes, without its end
+    pub length: u64,
+    /// what takes its place
+    pub line: String,
+}
+
+/// Copies the register, byte for byte but for `changes`, which are in the order of their offsets,
+/// and ends its last line.
+///
+/// # Errors
+/// When the register cannot be read, or `out` not be written.
+pub fn rewrite(path: &Path, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    for change in changes {
+        let here = file.stream_position()?;
+        io::copy(&mut (&file).take(change.at - here), out)?;
+        out.write_all(change.line.as_bytes())?;
+        file.seek(SeekFrom::Start(change.at + change.length))?;
+    }
+    io::copy(&mut file, out)?;
+    let length = file.stream_position()?;
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    if last != *b"\n" {
+        out.write_all(b"\n")?;
+    }
+    Ok(())
 }
 
 fn without_return(line: &[u8]) -> &[u8] {
@@ -286,18 +322,6 @@ fn tail(path: &Path, most: u64) -> Result<Tail, FileError> {
 mod tests {
     use super::*;
     use time::macros::datetime;
-
-    #[test]
-    fn times_change_their_form_in_2050() {
-        assert_eq!(
-            asn1_time(datetime!(2049-12-31 23:59:59 UTC)),
-            "491231235959Z"
-        );
-        assert_eq!(
-            asn1_time(datetime!(2050-01-01 00:00:00 UTC)),
-            "20500101000000Z"
-        );
-    }
 
     #[test]
     fn rows_of_both_forms_are_compared_by_date() {

@@ -20,10 +20,10 @@ use crate::sys::host;
 #[derive(Debug, Error)]
 pub enum JournalError {
     /// Nothing was recorded, and nothing will be.
-    #[error("the certificate was not issued: {0}")]
+    #[error("nothing was recorded: {0}")]
     NotRecorded(FileError),
     /// The disk failed in a way that leaves the outcome open.
-    #[error("it is unknown whether the certificate was issued: {0}")]
+    #[error("it is unknown whether it was recorded: {0}")]
     Unknown(FileError),
     /// The journal cannot be opened or read.
     #[error("{0}")]

@@ -7,23 +7,28 @@ pub mod hosts;
 pub mod index;
 pub mod journal;
 pub mod register;
+pub mod revocation;
 pub mod settings;
+pub mod staged;
 pub mod steps;
 pub mod transaction;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use self::hosts::{Committed, Hosts};
-use self::journal::Record;
+use self::journal::{Record, Stamp};
+use self::revocation::CompromisedKeys;
 use self::settings::{Settings, SettingsError};
 use self::steps::Step;
 use self::transaction::{Transaction, TransactionError};
 use crate::pki::certificate::{Certificate, CertificateError};
 use crate::pki::key::{EncodedKey, KeyError};
+use crate::pki::name::NameError;
 use crate::pki::serial::SerialNumber;
 use crate::sys::files::{self, FileError};
 
@@ -88,6 +93,9 @@ pub struct Store {
     pub hosts: Hosts,
     /// what a transaction has committed, and perhaps not carried out yet
     pending: Vec<Step>,
+    /// whether nobody else wrote to the register since mailca last did
+    register_is_ours: bool,
+    compromised_keys: OnceLock<CompromisedKeys>,
 }
 
 impl Store {
@@ -113,6 +121,8 @@ impl Store {
                 source,
             })?;
         let last = Record::read(&journal_path(&settings))?;
+        let register = Stamp::of(&settings.database)?;
+        let register_is_ours = last.as_ref().is_some_and(|last| last.is_last_of(&register));
         let pending = match last.filter(|record| !record.is_published) {
             Some(record) => record.steps(),
             None => Vec::new(),
@@ -127,6 +137,8 @@ impl Store {
             hosts: Hosts::new(hosts_root.clone(), committed.collect()),
             settings,
             pending,
+            register_is_ours,
+            compromised_keys: OnceLock::new(),
         })
     }
 
@@ -169,6 +181,26 @@ impl Store {
     #[must_use]
     pub fn certificate_path(&self, serial: &SerialNumber) -> PathBuf {
         self.settings.new_certs_dir.join(format!("{serial}.pem"))
+    }
+
+    /// The link in crl/ by which daemons find the current CRL, under OpenSSL's hash of its issuer,
+    /// and what it leads to. Another CA's CRL may have the first number of that hash.
+    ///
+    /// # Errors
+    /// When the CA's name has no hash.
+    pub fn hash_link(&self) -> Result<(PathBuf, PathBuf), NameError> {
+        let folder = &self.settings.crl_dir;
+        let target = pathdiff::diff_paths(&self.settings.crl, folder);
+        let target = target.unwrap_or_else(|| self.settings.crl.clone());
+        let hash = self.certificate.subject.hash()?;
+        let mut number = 0;
+        loop {
+            let link = folder.join(format!("{hash}.r{number}"));
+            if !files::exists(&link) || link.read_link().is_ok_and(|there| there == target) {
+                return Ok((link, target));
+            }
+            number += 1;
+        }
     }
 
     /// `newreq.pem`, the last request

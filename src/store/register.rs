@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::Store;
 use super::index::{self, Highest, Row};
 use super::journal::{Record, Stamp};
+use super::staged;
 use super::steps::Step;
+use super::{Store, StoreError};
+use crate::pki::asn1_time;
 use crate::pki::certificate::Certificate;
+use crate::pki::certificate_list::CertificateListError;
+use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
 use crate::sys::files::{self, FileError};
 
@@ -49,6 +53,50 @@ pub enum RegisterError {
         /// the register
         path: PathBuf,
     },
+    /// A revocation by mailca is no longer there.
+    #[error("{} has lost the revocation of {serial}: an openssl ca that ran at the same time, or a backup, put an older copy in its place", .path.display())]
+    LostRevocation {
+        /// the serial number
+        serial: String,
+        /// date and reason, as the register had them
+        revoked: String,
+        /// the register
+        path: PathBuf,
+    },
+    /// A certificate that shall be revoked is revoked already.
+    #[error("{serial} was already revoked on {revoked}; nothing changed")]
+    AlreadyRevoked {
+        /// the serial number
+        serial: String,
+        /// date and reason
+        revoked: String,
+    },
+    /// No row has the serial number.
+    #[error("{} has no certificate {serial}", .path.display())]
+    NoRow {
+        /// the serial number
+        serial: String,
+        /// the register
+        path: PathBuf,
+    },
+    /// The current CRL cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Crl {
+        /// the file
+        path: PathBuf,
+        /// what is wrong
+        source: CertificateListError,
+    },
+    /// A row says of a revocation what OpenSSL does not know.
+    #[error("{}: the revocation {revoked:?} of {serial} cannot be read", .path.display())]
+    BadRevocation {
+        /// the serial number
+        serial: String,
+        /// what stands there
+        revoked: String,
+        /// the register
+        path: PathBuf,
+    },
     /// The register or newcerts cannot be read.
     #[error("{0}")]
     File(#[from] FileError),
@@ -72,6 +120,11 @@ fn rows_in_words(rows: &[String]) -> String {
     }
 }
 
+/// What a revoked row says, for people: `2026-05-04 (keyCompromise)`.
+pub(super) fn revocation_in_words(field: String) -> String {
+    Revocation::parse(&field).map_or(field, |revocation| revocation.to_string())
+}
+
 // Calls `each` with every line of the register as it will be once `pending` is carried out, and
 // its offset in bytes if it is there already, until it returns false.
 fn lines_with(
@@ -82,6 +135,14 @@ fn lines_with(
     if pending.is_empty() {
         return index::lines(path, |at, line| each(Some(at), line));
     }
+    let rewritten = pending.iter().find_map(|step| match step {
+        Step::RewriteRegister { sha256, .. } => Some(sha256),
+        _ => None,
+    });
+    let staged = match rewritten {
+        Some(sha256) => staged::find(path, sha256)?,
+        None => None,
+    };
     let (start, appended) = appended_by(pending).unwrap_or((u64::MAX, ""));
     let expired: HashSet<u64> = pending
         .iter()
@@ -92,7 +153,7 @@ fn lines_with(
         .collect();
     let mut unseen: HashMap<&[u8], &str> = rows_of(appended).collect();
     let mut stopped = false;
-    index::lines(path, |at, line| {
+    let mut each_there = |at: u64, line: &[u8]| {
         // A row that is being written at the moment comes whole from the journal.
         let planned = at
             .checked_sub(start)
@@ -110,7 +171,11 @@ fn lines_with(
             !each(Some(at), line)
         };
         !stopped
-    })?;
+    };
+    match staged {
+        Some(file) => index::lines_of(file, path, each_there)?,
+        None => index::lines(path, &mut each_there)?,
+    }
     if !stopped {
         for (_, row) in rows_of(appended).filter(|(serial, _)| unseen.contains_key(serial)) {
             if !each(None, row.as_bytes()) {
@@ -126,6 +191,15 @@ fn appended_by(steps: &[Step]) -> Option<(u64, &str)> {
         Step::AppendRows { at, text } => Some((*at, text.as_str())),
         _ => None,
     })
+}
+
+// The rows that a step writes, each with its serial number.
+fn rows_written_by(step: &Step) -> Vec<(&[u8], &str)> {
+    match step {
+        Step::AppendRows { text, .. } => rows_of(text).collect(),
+        Step::RewriteRegister { rows, .. } => rows.iter().flat_map(|row| rows_of(row)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn rows_of(text: &str) -> impl Iterator<Item = (&[u8], &str)> {
@@ -153,6 +227,22 @@ impl Holders {
         self.asked_for.is_empty() || now.is_ok_and(|now| now == self.register)
     }
 
+    /// None: nothing was asked for.
+    ///
+    /// # Errors
+    /// When the register cannot be read.
+    pub fn none(store: &Store) -> Result<Self, FileError> {
+        store.holders([], OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// Where the rows are that shall be marked expired.
+    pub(super) fn offsets_past(&self) -> impl Iterator<Item = u64> {
+        self.past.iter().filter_map(|step| match step {
+            Step::ExpireRow { at, .. } => Some(*at),
+            _ => None,
+        })
+    }
+
     /// Refuses a subject that has a valid certificate already.
     ///
     /// # Errors
@@ -168,7 +258,76 @@ impl Holders {
     }
 }
 
+/// A row of the register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// serial number
+    pub serial: SerialNumber,
+    /// notAfter
+    pub not_after: OffsetDateTime,
+    /// marked expired by `openssl ca -updatedb`, or by mailca under `unique_subject = yes`
+    pub is_marked_expired: bool,
+    /// date and reason of its revocation
+    pub revocation: Option<Revocation>,
+    /// the subject as `X509_NAME_oneline` writes it, or the serial number for an empty one
+    pub subject: String,
+}
+
+impl Recorded {
+    /// Reads a line; `None` where it is no row that OpenSSL would read.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let text = str::from_utf8(line).ok()?;
+        let row = Row::parse(text)?;
+        let revocation = match row.status {
+            "R" => Some(Revocation::parse(row.revoked)?),
+            _ => None,
+        };
+        Some(Self {
+            serial: row.serial.parse().ok()?,
+            not_after: asn1_time::parse(row.expires)?,
+            is_marked_expired: row.status == "E",
+            revocation,
+            subject: row.subject.into(),
+        })
+    }
+
+    /// Whether its certificate is neither revoked nor past its date.
+    #[must_use]
+    pub fn is_valid(&self, now: OffsetDateTime) -> bool {
+        self.revocation.is_none() && !self.is_marked_expired && self.not_after >= now
+    }
+}
+
 impl Store {
+    /// The rows whose line `may_be` one that is looked for.
+    ///
+    /// # Errors
+    /// When the register cannot be read.
+    pub fn recorded(&self, may_be: impl Fn(&[u8]) -> bool) -> Result<Vec<Recorded>, FileError> {
+        let mut found = Vec::new();
+        self.each_line(|line| {
+            if may_be(line) {
+                found.extend(Recorded::parse(line));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The certificate of a row, `None` where newcerts no longer has it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn issued(&self, serial: &SerialNumber) -> Result<Option<Certificate>, StoreError> {
+        let path = self.certificate_path(serial);
+        let Some(bytes) = files::read_if_there(&path)? else {
+            return Ok(None);
+        };
+        let read = Certificate::from_pem_or_der(&bytes);
+        read.map(Some)
+            .map_err(|source| StoreError::Certificate { path, source })
+    }
+
     /// Who holds these subjects, in X509_NAME_oneline's form; reads nothing where
     /// `unique_subject` is `no`.
     ///
@@ -218,7 +377,18 @@ impl Store {
         Ok(found)
     }
 
-    /// Date and reason of a certificate's revocation, `None` where it is not revoked.
+    /// Calls `each` with every line of the register, as it is once what is committed is written.
+    ///
+    /// # Errors
+    /// When the register cannot be read.
+    pub fn each_line(&self, mut each: impl FnMut(&[u8])) -> Result<(), FileError> {
+        lines_with(&self.settings.database, &self.pending, |_, line| {
+            each(line);
+            true
+        })
+    }
+
+    /// Date and reason of a certificate's revocation in words, `None` where it is not revoked.
     ///
     /// # Errors
     /// When the register cannot be read.
@@ -232,7 +402,7 @@ impl Store {
             }
             !is_it
         })?;
-        Ok(found)
+        Ok(found.map(revocation_in_words))
     }
 
     /// Looks whether the rows of the last transaction are still in the register, after somebody
@@ -243,10 +413,9 @@ impl Store {
     ) -> Result<Option<SerialNumber>, RegisterError> {
         let path = &self.settings.database;
         let steps = last.steps();
-        let recorded: HashMap<&[u8], &str> =
-            rows_of(appended_by(&steps).map_or("", |(_, text)| text)).collect();
+        let recorded: HashMap<&[u8], &str> = steps.iter().flat_map(rows_written_by).collect();
         let mut gone = recorded.clone();
-        let mut twice = None;
+        let mut problem = None;
         let mut highest = Highest::default();
         index::lines(path, |_, line| {
             highest.see(line);
@@ -255,21 +424,28 @@ impl Store {
                 return true;
             };
             let text = String::from_utf8_lossy(line);
-            if let (Some(own), Some(found)) = (Row::parse(own), Row::parse(&text))
-                && (own.subject, own.expires) != (found.subject, found.expires)
-                && found.status != "R"
-            {
-                twice = Some(RegisterError::SerialTwice {
+            let (Some(own), Some(found)) = (Row::parse(own), Row::parse(&text)) else {
+                return true;
+            };
+            let is_same = (own.subject, own.expires) == (found.subject, found.expires);
+            if !is_same && found.status != "R" {
+                problem = Some(RegisterError::SerialTwice {
                     serial: own.serial.into(),
                     ours: own.subject.into(),
                     theirs: found.subject.into(),
                     path: path.clone(),
                 });
+            } else if own.status == "R" && found.status != "R" {
+                problem = Some(RegisterError::LostRevocation {
+                    serial: own.serial.into(),
+                    revoked: own.revoked.into(),
+                    path: path.clone(),
+                });
             }
             true
         })?;
-        if let Some(twice) = twice {
-            return Err(twice);
+        if let Some(problem) = problem {
+            return Err(problem);
         }
         if gone.is_empty() {
             return Ok(highest.number());

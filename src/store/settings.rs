@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use time::Duration;
 
 use super::conf::{Conf, ConfError};
 use crate::pki::key::Digest;
@@ -79,8 +80,12 @@ pub struct Settings {
     pub new_certs_dir: PathBuf,
     /// `crl_dir`: the CRLs
     pub crl_dir: PathBuf,
+    /// `crl`: the current CRL
+    pub crl: PathBuf,
     /// `default_days`: the lifetime of a certificate
     pub default_days: u32,
+    /// `default_crl_days` and `default_crl_hours`: the time until the next CRL
+    pub crl_lifetime: Duration,
     /// `default_md`; `None` lets the key decide
     pub digest: Option<Digest>,
     /// `preserve`: leave subjects as they are, whatever the policy's order
@@ -135,7 +140,9 @@ impl Settings {
             crl_number: PathBuf::new(),
             new_certs_dir: PathBuf::new(),
             crl_dir: PathBuf::new(),
+            crl: PathBuf::new(),
             default_days: 365,
+            crl_lifetime: Duration::days(30),
             digest: None,
             preserve: false,
             profile: Profile::default(),
@@ -199,6 +206,7 @@ impl Settings {
             path("crlnumber", "crlnumber"),
             path("new_certs_dir", "newcerts"),
             path("crl_dir", "crl"),
+            path("crl", "crl/crl.pem"),
         );
         self.certificate = tidy(found.0);
         self.private_key = tidy(found.1);
@@ -207,6 +215,7 @@ impl Settings {
         self.crl_number = tidy(found.4);
         self.new_certs_dir = tidy(found.5);
         self.crl_dir = tidy(found.6);
+        self.crl = tidy(found.7);
         Ok(())
     }
 
@@ -217,6 +226,18 @@ impl Settings {
                 .ok()
                 .filter(|days| *days > 0)
                 .ok_or_else(|| self.bad(&self.section, "default_days", "a number of days"))?;
+        }
+        let count = |name: &str| match self.get(name) {
+            Some(value) => match value.parse::<u32>() {
+                Ok(number) => Ok(i64::from(number)),
+                Err(_) => Err(self.bad(&self.section, name, "a whole number")),
+            },
+            None => Ok(0),
+        };
+        let crl_lifetime = Duration::days(count("default_crl_days")?)
+            + Duration::hours(count("default_crl_hours")?);
+        if crl_lifetime.is_positive() {
+            self.crl_lifetime = crl_lifetime;
         }
         // `openssl ca` reads this one from [ ca ] alone, and counts a y as yes.
         self.preserve = says_y(self.conf.get("ca", "preserve"));
@@ -365,6 +386,15 @@ impl Settings {
         };
         let value = own.or_else(|| self.get("unique_subject").map(str::to_owned));
         Ok(value.is_none_or(|value| is_yes(&value)))
+    }
+
+    /// The current CRL in DER, beside [`Settings::crl`].
+    #[must_use]
+    pub fn crl_der(&self) -> PathBuf {
+        if self.crl.extension().is_some_and(|it| it == "der") {
+            return super::with_suffix(&self.crl, ".der");
+        }
+        self.crl.with_extension("der")
     }
 
     fn get(&self, name: &str) -> Option<&str> {

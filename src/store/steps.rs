@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::Store;
 use super::hosts::{CERT, CHAIN, Hosts, KEY};
 use super::index::{self, Row};
+use super::staged;
 use crate::sys::disk;
 use crate::sys::files::{self, FileError};
 
@@ -34,6 +35,27 @@ pub enum Step {
         /// the rows with their line ends, after a line end that the row before them lacks
         #[serde(alias = "line")]
         text: String,
+    },
+    /// Put the register that was staged into its place: rows in it are written anew.
+    RewriteRegister {
+        /// its SHA-256 digest
+        sha256: String,
+        /// those rows, without line ends
+        rows: Vec<String>,
+    },
+    /// Put a file that was staged into its place.
+    PlaceFile {
+        /// the file
+        path: PathBuf,
+        /// its SHA-256 digest
+        sha256: String,
+    },
+    /// Make a symbolic link, or let it lead elsewhere.
+    Link {
+        /// the link
+        path: PathBuf,
+        /// what is in it
+        target: PathBuf,
     },
     /// Put an issued certificate into newcerts.
     StoreCertificate {
@@ -101,6 +123,9 @@ impl Step {
         match self {
             Self::ExpireRow { at, serial } => Ok(expire_row(database, *at, serial)?),
             Self::AppendRows { at, text } => Ok(append_rows(database, *at, text)?),
+            Self::RewriteRegister { sha256, .. } => Ok(staged::place(database, sha256)?),
+            Self::PlaceFile { path, sha256 } => Ok(staged::place(&root.join(path), sha256)?),
+            Self::Link { path, target } => Ok(files::replace_link(&root.join(path), target)?),
             Self::StoreCertificate { path, text } => {
                 store_certificate(database, &root.join(path), text)
             }

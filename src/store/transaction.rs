@@ -13,11 +13,15 @@ use super::hosts::{HostError, KEY};
 use super::index;
 use super::journal::{Journal, JournalError, Stamp};
 use super::register::{Holders, RegisterError};
+use super::revocation::CompromisedKeys;
+use super::staged;
 use super::steps::{PublishError, Step};
 use super::{Store, journal_path, with_suffix};
 use crate::pki::certificate::Certificate;
 use crate::pki::key::EncodedKey;
+use crate::pki::name::NameError;
 use crate::pki::serial::{SerialError, SerialNumber};
+use crate::pki::tbs::WriteError;
 use crate::sys::disk;
 use crate::sys::files::{self, FileError};
 use crate::sys::lock::{self, Lock, LockError};
@@ -54,8 +58,14 @@ pub enum TransactionError {
     /// newreq.pem is the book's, with a private key in it.
     #[error("{} holds a private key, which is never overwritten", .0.display())]
     RequestHoldsKey(PathBuf),
+    /// A CRL could not be written.
+    #[error("{0}")]
+    Crl(#[from] WriteError),
+    /// The CA's name has no hash.
+    #[error("{0}")]
+    Name(#[from] NameError),
     /// The commit is done, but what it describes could not be written: the next writer will.
-    #[error("the certificate is recorded, but publishing it failed: {0}")]
+    #[error("it is recorded, but publishing it failed: {0}")]
     Pending(#[source] PublishError),
     /// What a writer before left unfinished cannot be finished.
     #[error("what an earlier command recorded cannot be finished: {0}")]
@@ -85,10 +95,16 @@ pub struct HostKey {
 /// The right to write, until it is dropped.
 #[derive(Debug)]
 pub struct Transaction<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
     journal: Journal,
     /// the highest serial number known without reading the whole register
     known: Option<SerialNumber>,
+    /// what puts the staged files into their places
+    pub(super) staged: Vec<Step>,
+    /// whether one of them is the register
+    pub(super) rewrites_register: bool,
+    /// the keys that must never be certified again, and those found since they were written down
+    pub(super) compromised: CompromisedKeys,
     /// whether the journal may need what is staged
     keeps_staged: bool,
     _lock: Lock,
@@ -110,6 +126,9 @@ impl<'a> Transaction<'a> {
             store,
             journal,
             known: None,
+            compromised: CompromisedKeys::read(store, true)?,
+            staged: Vec::new(),
+            rewrites_register: false,
             keeps_staged: true,
             _lock: lock,
         };
@@ -122,10 +141,14 @@ impl<'a> Transaction<'a> {
         transaction.keeps_staged = false;
         transaction.discard_staged()?;
         let register = Stamp::of(database)?;
+        let is_ours = last
+            .as_ref()
+            .is_some_and(|last| last.is_published && last.is_last_of(&register));
+        if !is_ours {
+            transaction.compromised = CompromisedKeys::read(store, false)?;
+        }
         transaction.known = match last {
-            Some(record) if record.is_published && !record.is_last_of(&register) => {
-                store.check_rewritten(&record)?
-            }
+            Some(record) if record.is_published && !is_ours => store.check_rewritten(&record)?,
             _ => index::highest_of_last(database)?,
         };
         Ok(transaction)
@@ -254,6 +277,8 @@ impl<'a> Transaction<'a> {
         let places = [
             register,
             files::parent(&settings.serial),
+            files::parent(&settings.crl_number),
+            files::parent(&settings.crl),
             &settings.root,
             &settings.new_certs_dir,
             self.store.hosts.root(),
@@ -277,12 +302,19 @@ impl<'a> Transaction<'a> {
         issued: &[Issued<'_>],
         holders: &Holders,
     ) -> Result<Vec<Step>, TransactionError> {
-        let register = &self.store.settings.database;
-        if files::exists(register) {
-            files::mode(register)?;
+        if issued.is_empty() {
+            return Ok(Vec::new());
         }
-        let mut steps = holders.past.clone();
-        let (at, ended) = index::end(register)?;
+        let register = self.register();
+        if files::exists(&register) {
+            files::mode(&register)?;
+        }
+        let mut steps = if self.rewrites_register {
+            Vec::new()
+        } else {
+            holders.past.clone()
+        };
+        let (at, ended) = index::end(&register)?;
         let mut rows = String::new();
         if !ended {
             rows.push('\n');
@@ -339,6 +371,16 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
+    /// The register as it will be before anything is appended.
+    pub(super) fn register(&self) -> PathBuf {
+        let database = &self.store.settings.database;
+        if self.rewrites_register {
+            staged::beside(database)
+        } else {
+            database.clone()
+        }
+    }
+
     fn publish(&mut self, steps: &[Step]) -> Result<(), PublishError> {
         for step in steps {
             step.carry_out(self.store)?;
@@ -364,21 +406,24 @@ impl<'a> Transaction<'a> {
     }
 
     // A directory that is moved or restored elsewhere keeps its journal.
-    fn relative(&self, path: &Path) -> PathBuf {
+    pub(super) fn relative(&self, path: &Path) -> PathBuf {
         path.strip_prefix(&self.store.settings.root)
             .unwrap_or(path)
             .to_owned()
     }
 
-    // Keys for a commit that never came.
+    // Keys and files for a commit that never came.
     fn discard_staged(&self) -> Result<(), FileError> {
-        let staged = self.store.hosts.pending();
-        match disk::remove_dir_all(&staged) {
+        let keys = self.store.hosts.pending();
+        match disk::remove_dir_all(&keys) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(FileError::new("remove", &staged, error))
+                return Err(FileError::new("remove", &keys, error));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        let settings = &self.store.settings;
+        let files = [&settings.database, &settings.crl, &settings.crl_der()];
+        files.into_iter().try_for_each(|path| staged::discard(path))
     }
 }
 
@@ -407,6 +452,10 @@ impl Settled<'_> {
 
     fn record(self, steps: &[Step]) -> Result<(), TransactionError> {
         let Self(mut transaction) = self;
+        let mut all = transaction.staged.clone();
+        all.extend(transaction.compromised.step(transaction.store));
+        all.extend_from_slice(steps);
+        let steps = &all;
         let committed = transaction.journal.commit(steps);
         transaction.keeps_staged = !matches!(committed, Err(JournalError::NotRecorded(_)));
         committed?;

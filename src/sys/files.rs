@@ -97,6 +97,18 @@ pub fn read_large(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The same, `None` where the file does not exist.
+///
+/// # Errors
+/// As [`read_large`], but for a missing file.
+pub fn read_large_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match read_large(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn read_at_most(source: impl Read, expected: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     // Full size at once: a buffer that grows leaves copies behind that nobody wipes.
     let capacity = usize::try_from(expected).unwrap_or_default() + 1;

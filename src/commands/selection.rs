@@ -1,0 +1,259 @@
+//! Which issued certificates are meant: by serial number, host, file, or key.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use super::batch;
+use super::session::Session;
+use crate::pki::certificate::Certificate;
+use crate::pki::general_name;
+use crate::pki::key::EncodedKey;
+use crate::pki::pem_text;
+use crate::pki::request::{Request, Strength};
+use crate::pki::serial::SerialNumber;
+use crate::report::{self, List};
+use crate::store::hosts;
+use crate::store::register::{Recorded, RegisterError};
+use crate::store::{Store, index};
+use crate::sys::files;
+
+/// Why it is not clear which certificate is meant.
+#[derive(Debug, Error)]
+pub enum SelectionError {
+    /// A file holds a certificate of somebody else.
+    #[error("{file} is not from this CA: it was issued by {issuer}, not by {ca}")]
+    Foreign {
+        file: String,
+        issuer: String,
+        ca: String,
+    },
+    /// The register has another certificate of this number.
+    #[error("{file} is not the certificate {serial} of this CA, which is for {recorded}")]
+    NotRecorded {
+        file: String,
+        serial: String,
+        recorded: String,
+    },
+    /// The register has none.
+    #[error("{} has no certificate {serial}", .register.display())]
+    NoRow { serial: String, register: PathBuf },
+    /// No certificate of this host is valid.
+    #[error("{} has no valid certificate of {host}", .register.display())]
+    NoHost { host: String, register: PathBuf },
+    /// Several of a host's are.
+    #[error("{host} has {} valid certificates: {}", .found.len(), List(.found))]
+    Several { host: String, found: Vec<String> },
+    /// No valid certificate has the key.
+    #[error("no valid certificate has the key of {0}")]
+    NoKey(String),
+    /// A file holds nothing that tells a key.
+    #[error("{0} holds no key, certificate or request")]
+    KeyNotFound(String),
+}
+
+/// A certificate that is meant, and its row.
+#[derive(Clone)]
+pub struct Selected {
+    pub row: Recorded,
+    /// `None` where newcerts no longer has it
+    pub certificate: Option<Certificate>,
+}
+
+impl Selected {
+    fn new(store: &Store, row: Recorded) -> Result<Self> {
+        let certificate = store.issued(&row.serial)?;
+        Ok(Self { row, certificate })
+    }
+
+    /// The name by which people call it.
+    pub fn title(&self) -> String {
+        match &self.certificate {
+            Some(certificate) => certificate.title(),
+            None => self.row.subject.clone(),
+        }
+    }
+}
+
+/// Finds the certificates that WORD means: that of a file, of a serial number in hexadecimal
+/// digits, or the valid ones of a host, of which there must be one unless `all` are meant.
+pub fn find(store: &Store, word: &str, all: bool, now: OffsetDateTime) -> Result<Vec<Selected>> {
+    let path = Path::new(word);
+    if path.is_file() {
+        return Ok(vec![of_file(store, path)?]);
+    }
+    if let Some(serial) = serial(word) {
+        return Ok(vec![of_serial(store, &serial)?]);
+    }
+    let found = of_host(store, word, now)?;
+    if found.len() > 1 && !all {
+        let named = |one: &Selected| {
+            let end = report::date(one.row.not_after);
+            format!("{} (until {end})", one.row.serial)
+        };
+        bail!(SelectionError::Several {
+            host: word.into(),
+            found: found.iter().map(named).collect(),
+        });
+    }
+    Ok(found)
+}
+
+// 1A2B, 0x1A2B, 1a:2b
+fn serial(word: &str) -> Option<SerialNumber> {
+    let digits = word.strip_prefix("0x").unwrap_or(word).replace(':', "");
+    digits.parse().ok()
+}
+
+fn of_serial(store: &Store, serial: &SerialNumber) -> Result<Selected> {
+    let wanted = serial.to_string();
+    let mut rows = store.recorded(|line| index::serial_in(line) == Some(wanted.as_bytes()))?;
+    match rows.pop() {
+        Some(row) => Selected::new(store, row),
+        None => bail!(SelectionError::NoRow {
+            serial: wanted,
+            register: store.settings.database.clone(),
+        }),
+    }
+}
+
+fn of_file(store: &Store, path: &Path) -> Result<Selected> {
+    let file = path.display().to_string();
+    let bytes = files::read(path)?;
+    let certificate = Certificate::from_pem_or_der(&bytes).map_err(|source| {
+        let path = path.to_owned();
+        crate::store::StoreError::Certificate { path, source }
+    })?;
+    if certificate.issuer != store.certificate.subject {
+        bail!(SelectionError::Foreign {
+            file,
+            issuer: certificate.issuer.to_string(),
+            ca: store.certificate.subject.to_string(),
+        });
+    }
+    let found = of_serial(store, &certificate.serial)?;
+    let is_it = if let Some(kept) = &found.certificate {
+        kept.as_der() == certificate.as_der()
+    } else {
+        let row = (found.row.subject.clone(), found.row.not_after);
+        row == (index::subject_of(&certificate), certificate.not_after)
+    };
+    if !is_it {
+        bail!(SelectionError::NotRecorded {
+            file,
+            serial: certificate.serial.to_string(),
+            recorded: found.title(),
+        });
+    }
+    Ok(Selected {
+        certificate: Some(certificate),
+        ..found
+    })
+}
+
+/// The valid certificates of a host: those of its name as the CN of the subject, those without a
+/// CN whose first name it is, and the one in `hosts/HOST`.
+fn of_host(store: &Store, word: &str, now: OffsetDateTime) -> Result<Vec<Selected>> {
+    let host = general_name::host_name(word)?;
+    let current = match hosts::file_name(&host) {
+        Ok(name) => store.hosts.certificate(&name)?,
+        Err(_) => None,
+    };
+    let current = current.map(|certificate| certificate.serial);
+    let rows = store.recorded(|line| !line.starts_with(b"E\t"))?;
+    let mut found = Vec::new();
+    let mut revoked = None;
+    for row in rows {
+        let is_it = current.as_ref() == Some(&row.serial)
+            || match common_name(&row.subject) {
+                Some(name) => name.eq_ignore_ascii_case(&host),
+                None => store
+                    .issued(&row.serial)?
+                    .is_some_and(|it| it.title().eq_ignore_ascii_case(&host)),
+            };
+        if !is_it {
+            continue;
+        }
+        if row.is_valid(now) {
+            found.push(Selected::new(store, row)?);
+        } else if let Some(revocation) = row.revocation {
+            revoked = Some((row.serial, revocation));
+        }
+    }
+    match revoked {
+        _ if !found.is_empty() => Ok(found),
+        Some((serial, revocation)) => bail!(RegisterError::AlreadyRevoked {
+            serial: serial.to_string(),
+            revoked: revocation.to_string(),
+        }),
+        None => bail!(SelectionError::NoHost {
+            host: word.into(),
+            register: store.settings.database.clone(),
+        }),
+    }
+}
+
+// Of several, the last one, as `openssl` and mailca take it.
+fn common_name(subject: &str) -> Option<&str> {
+    let (_, rest) = subject.rsplit_once("/CN=")?;
+    Some(rest.split('/').next().unwrap_or(rest))
+}
+
+/// The valid certificates of the key that a file tells: a private or public key, a certificate, or
+/// a request.
+pub fn of_key(session: &Session<'_>, store: &Store, path: &Path) -> Result<Vec<Selected>> {
+    let key = key_in(path)?;
+    let now = session.context.now();
+    let mut rows = store.recorded(|line| line.starts_with(b"V\t"))?;
+    rows.retain(|row| row.is_valid(now));
+    let progress = session.progress("reading", rows.len());
+    let looked_at = batch::on_all_cores(rows, |row| {
+        let selected = Selected::new(store, row);
+        progress.advance(1);
+        selected
+    });
+    progress.finish();
+    let mut found = Vec::new();
+    for selected in looked_at {
+        let selected = selected?;
+        let certificate = selected.certificate.as_ref();
+        if certificate.is_some_and(|it| it.subject_public_key_info == key) {
+            found.push(selected);
+        }
+    }
+    if found.is_empty() {
+        bail!(SelectionError::NoKey(path.display().to_string()));
+    }
+    Ok(found)
+}
+
+fn key_in(path: &Path) -> Result<Vec<u8>> {
+    let bytes = files::read(path)?;
+    if let Ok(Some(key)) = EncodedKey::find(&bytes)
+        && let Ok(key) = key.unlock(None)
+    {
+        return Ok(key.subject_public_key_info().to_vec());
+    }
+    if let Ok(certificate) = Certificate::from_pem_or_der(&bytes) {
+        return Ok(certificate.subject_public_key_info);
+    }
+    if let Ok(request) = Request::read(&bytes, None, Strength::Legacy) {
+        return Ok(request.subject_public_key_info);
+    }
+    let blocks = pem_text::blocks(&bytes).unwrap_or_default();
+    let public = blocks.iter().find(|block| block.tag() == "PUBLIC KEY");
+    match public {
+        Some(block) => Ok(block.contents().to_vec()),
+        None => bail!(SelectionError::KeyNotFound(path.display().to_string())),
+    }
+}
+
+/// Leaves each certificate once.
+pub fn without_repeats(mut selected: Vec<Selected>) -> Vec<Selected> {
+    let mut seen = HashSet::new();
+    selected.retain(|one| seen.insert(one.row.serial.clone()));
+    selected
+}

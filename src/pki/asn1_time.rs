@@ -1,0 +1,87 @@
+//! Times as certificates, CRLs and the register have them: UTCTime and GeneralizedTime in UTC, to
+//! the second (RFC 5280 section 4.1.2.5).
+
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
+
+/// UTCTime through 2049, then GeneralizedTime.
+#[must_use]
+pub fn format(time: OffsetDateTime) -> String {
+    let generalized = format_generalized(time);
+    if time.to_offset(UtcOffset::UTC).year() < 2050 {
+        generalized[2..].to_owned()
+    } else {
+        generalized
+    }
+}
+
+/// GeneralizedTime, whatever the year.
+///
+/// # Panics
+/// Never: the format is fixed.
+#[must_use]
+pub fn format_generalized(time: OffsetDateTime) -> String {
+    let form = format_description!("[year][month][day][hour][minute][second]Z");
+    let written = time.to_offset(UtcOffset::UTC).format(form);
+    written.expect("a time has all these parts")
+}
+
+/// Reads either form; `None` where the text is neither.
+#[must_use]
+pub fn parse(text: &str) -> Option<OffsetDateTime> {
+    parse_generalized(&generalized(text)?)
+}
+
+/// Reads a GeneralizedTime; `None` where the text is none.
+#[must_use]
+pub fn parse_generalized(text: &str) -> Option<OffsetDateTime> {
+    let form = format_description!("[year][month][day][hour][minute][second]Z");
+    let parsed = PrimitiveDateTime::parse(text, form).ok()?;
+    Some(parsed.assume_utc())
+}
+
+/// Either form as GeneralizedTime, which sorts by time. A two-digit year below 50 is in this
+/// century (RFC 5280 section 4.1.2.5.1).
+#[must_use]
+pub fn generalized(text: &str) -> Option<String> {
+    match text.len() {
+        13 if text < "50" => Some(format!("20{text}")),
+        13 => Some(format!("19{text}")),
+        15 => Some(text.to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn the_form_changes_in_2050_and_both_are_read() {
+        let cases = [
+            (datetime!(1999-12-31 23:59:59 UTC), "991231235959Z"),
+            (datetime!(2049-12-31 23:59:59 UTC), "491231235959Z"),
+            (datetime!(2050-01-01 00:00:00 UTC), "20500101000000Z"),
+        ];
+        for (time, text) in cases {
+            assert_eq!(format(time), text);
+            assert_eq!(parse(text), Some(time));
+        }
+        assert_eq!(format(datetime!(2050-01-01 00:30:00 +1)), "491231233000Z");
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for text in [
+            "",
+            "Z",
+            "2605041200Z",
+            "261304120000Z",
+            "260504120000+",
+            "é60504120000",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Revoking: rows of the register written anew, the keys that must never be certified again, and
+//! the CRL, all staged until the transaction's commit.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::Store;
+use super::index::{self, Change, Row};
+use super::register::{Holders, RegisterError, revocation_in_words};
+use super::staged::Staged;
+use super::steps::Step;
+use super::transaction::{Transaction, TransactionError};
+use super::with_suffix;
+use crate::pki::certificate::Certificate;
+use crate::pki::certificate_list::CertificateList;
+use crate::pki::crl::Entries;
+use crate::pki::hex;
+use crate::pki::pem_text;
+use crate::pki::revocation::Revocation;
+use crate::pki::serial::SerialNumber;
+use crate::sys::files::{self, FileError};
+
+const BUFFER: usize = 1 << 18;
+
+/// The public keys of certificates that were revoked because somebody else may have the private
+/// key, by the SHA-256 digest of the SubjectPublicKeyInfo, each with the certificate's serial
+/// number.
+///
+/// The register tells of them, but reading it takes long. What was found is kept beside it, and
+/// holds while nobody but mailca writes to the register.
+#[derive(Debug)]
+pub struct CompromisedKeys {
+    serials: BTreeMap<String, String>,
+    kept: usize,
+}
+
+impl CompromisedKeys {
+    pub(super) fn read(store: &Store, register_is_ours: bool) -> Result<Self, RegisterError> {
+        let mut found = Self {
+            serials: BTreeMap::new(),
+            kept: 0,
+        };
+        if let Some(text) = files::read_large_if_there(&Self::path(store))? {
+            let text = String::from_utf8_lossy(&text);
+            let lines = text.lines().filter_map(|line| line.split_once(' '));
+            found.serials = lines
+                .map(|(key, serial)| (key.into(), serial.into()))
+                .collect();
+            found.kept = found.serials.len();
+        }
+        if register_is_ours {
+            return Ok(found);
+        }
+        let known: HashSet<String> = found.serials.values().cloned().collect();
+        let mut unknown = Vec::new();
+        store.each_line(|line| {
+            if let Some(row) = revoked_row(&String::from_utf8_lossy(line))
+                && Revocation::parse(row.revoked).is_some_and(|it| it.is_of_compromised_key())
+                && !known.contains(row.serial)
+            {
+                unknown.push(row.serial.to_owned());
+            }
+        })?;
+        for serial in unknown {
+            found.add(store, &serial)?;
+        }
+        Ok(found)
+    }
+
+    fn path(store: &Store) -> PathBuf {
+        with_suffix(&store.settings.database, ".compromised")
+    }
+
+    // A certificate that is no longer there cannot tell its key.
+    fn add(&mut self, store: &Store, serial: &str) -> Result<(), FileError> {
+        let path = store.settings.new_certs_dir.join(format!("{serial}.pem"));
+        let Some(bytes) = files::read_if_there(&path)? else {
+            return Ok(());
+        };
+        if let Ok(certificate) = Certificate::from_pem_or_der(&bytes) {
+            let key = digest(&certificate.subject_public_key_info);
+            self.serials.entry(key).or_insert_with(|| serial.to_owned());
+        }
+        Ok(())
+    }
+
+    fn serial_of(&self, subject_public_key_info: &[u8]) -> Option<&str> {
+        let found = self.serials.get(&digest(subject_public_key_info));
+        found.map(String::as_str)
+    }
+
+    pub(super) fn step(&self, store: &Store) -> Option<Step> {
+        if self.serials.len() == self.kept {
+            return None;
+        }
+        let mut text = String::new();
+        for (key, serial) in &self.serials {
+            text = text + key + " " + serial + "\n";
+        }
+        let path = Self::path(store);
+        let path = path.strip_prefix(&store.settings.root).unwrap_or(&path);
+        Some(Step::WriteFile {
+            path: path.to_owned(),
+            text,
+        })
+    }
+}
+
+fn digest(subject_public_key_info: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, subject_public_key_info);
+    hex::lower(digest.as_ref())
+}
+
+fn revoked_row(line: &str) -> Option<Row<'_>> {
+    if !line.starts_with("R\t") {
+        return None;
+    }
+    Row::parse(line)
+}
+
+impl Store {
+    /// The serial number of a certificate of this key that was revoked because the key was
+    /// compromised, if there is one.
+    ///
+    /// # Errors
+    /// When the register or newcerts cannot be read.
+    pub fn compromised(
+        &self,
+        subject_public_key_info: &[u8],
+    ) -> Result<Option<String>, RegisterError> {
+        let keys = if let Some(keys) = self.compromised_keys.get() {
+            keys
+        } else {
+            let read = CompromisedKeys::read(self, self.register_is_ours)?;
+            self.compromised_keys.get_or_init(|| read)
+        };
+        let serial = keys.serial_of(subject_public_key_info);
+        Ok(serial.map(str::to_owned))
+    }
+
+    /// The current CRL, `None` where there is none.
+    ///
+    /// # Errors
+    /// When there is one that cannot be read.
+    pub fn crl(&self) -> Result<Option<CertificateList>, RegisterError> {
+        let path = &self.settings.crl;
+        let Some(bytes) = files::read_large_if_there(path)? else {
+            return Ok(None);
+        };
+        let read = CertificateList::from_pem_or_der(&bytes);
+        read.map(Some).map_err(|source| RegisterError::Crl {
+            path: path.clone(),
+            source,
+        })
+    }
+}
+
+impl Transaction<'_> {
+    /// Writes the rows of certificates that are revoked anew, and marks those of `past` expired.
+    /// It is staged: without a commit the register stays as it is.
+    ///
+    /// # Errors
+    /// When one has no row or is revoked already, or the register cannot be read or written.
+    pub fn revoke(
+        &mut self,
+        revoked: &[(SerialNumber, Revocation)],
+        past: &Holders,
+    ) -> Result<(), TransactionError> {
+        let database = &self.store.settings.database;
+        let wanted: HashMap<Vec<u8>, &Revocation> = revoked
+            .iter()
+            .map(|(serial, revocation)| (serial.to_string().into_bytes(), revocation))
+            .collect();
+        let expired: HashSet<u64> = past.offsets_past().collect();
+        let mut found = HashSet::new();
+        let (mut changes, mut rows) = (Vec::new(), Vec::new());
+        let mut already = None;
+        index::lines(database, |at, line| {
+            let serial = index::serial_in(line).unwrap_or_default();
+            if let Some(revocation) = wanted.get(serial) {
+                let text = String::from_utf8_lossy(line);
+                match Row::parse(&text) {
+                    Some(row) if row.status == "R" => {
+                        already = Some(RegisterError::AlreadyRevoked {
+                            serial: row.serial.into(),
+                            revoked: revocation_in_words(row.revoked.into()),
+                        });
+                    }
+                    Some(row) => {
+                        let new = index::revoked_line(&row, revocation);
+                        found.insert(serial.to_vec());
+                        rows.push(new.clone());
+                        changes.push(Change {
+                            at,
+                            length: line.len() as u64,
+                            line: new,
+                        });
+                    }
+                    None => {}
+                }
+            } else if expired.contains(&at) && line.starts_with(b"V") {
+                changes.push(Change {
+                    at,
+                    length: 1,
+                    line: "E".into(),
+                });
+            }
+            already.is_none()
+        })?;
+        if let Some(already) = already {
+            return Err(already.into());
+        }
+        let missing = revoked.iter().find(|(serial, _)| {
+            let serial = serial.to_string();
+            !found.contains(serial.as_bytes())
+        });
+        if let Some((serial, _)) = missing {
+            return Err(TransactionError::Register(RegisterError::NoRow {
+                serial: serial.to_string(),
+                path: database.clone(),
+            }));
+        }
+        let sha256 = stage(database, |out| index::rewrite(database, &changes, out))?;
+        self.staged.push(Step::RewriteRegister { sha256, rows });
+        self.rewrites_register = true;
+        self.keep_compromised_keys(revoked)
+    }
+
+    fn keep_compromised_keys(
+        &mut self,
+        revoked: &[(SerialNumber, Revocation)],
+    ) -> Result<(), TransactionError> {
+        for (serial, _) in revoked
+            .iter()
+            .filter(|(_, revocation)| revocation.is_of_compromised_key())
+        {
+            self.compromised.add(self.store, &serial.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next CRL's number: above the one in `crlnumber`'s file and that of the current
+    /// CRL. A number taken and not used is skipped.
+    ///
+    /// # Errors
+    /// When the file holds no number, or the current CRL cannot be read.
+    pub fn take_crl_number(&mut self) -> Result<SerialNumber, TransactionError> {
+        let path = &self.store.settings.crl_number;
+        let bad = |source| TransactionError::Serial {
+            path: path.clone(),
+            source,
+        };
+        let first = || SerialNumber::from_be_bytes(&[1]).map_err(bad);
+        let mut number = match files::read_if_there(path)? {
+            Some(text) => match String::from_utf8_lossy(&text).trim() {
+                // Some CAs begin with zero.
+                zero if !zero.is_empty() && zero.bytes().all(|digit| digit == b'0') => first()?,
+                digits => digits.parse().map_err(bad)?,
+            },
+            None => first()?,
+        };
+        let current = self.store.crl()?.and_then(|crl| crl.number);
+        if let Some(current) = current.filter(|current| *current >= number) {
+            number = current.next().map_err(bad)?;
+        }
+        let next = number.next().map_err(bad)?;
+        files::overwrite(path, format!("{next}\n").as_bytes(), 0o644)?;
+        Ok(number)
+    }
+
+    /// The entries of a CRL: all that the register, as it will be, has as revoked.
+    ///
+    /// # Errors
+    /// When it cannot be read, or says something of a revocation that OpenSSL does not know.
+    pub fn revoked(&self) -> Result<Entries, TransactionError> {
+        let mut entries = Entries::default();
+        let mut failed = None;
+        index::lines(&self.register(), |_, line| {
+            if !line.starts_with(b"R\t") {
+                return true;
+            }
+            let pushed = self.push(&mut entries, &String::from_utf8_lossy(line));
+            failed = pushed.err();
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(entries), Err)
+    }
+
+    fn push(&self, entries: &mut Entries, line: &str) -> Result<(), TransactionError> {
+        let Some(row) = revoked_row(line) else {
+            return Ok(());
+        };
+        let path = &self.store.settings.database;
+        let serial = row
+            .serial
+            .parse()
+            .map_err(|source| TransactionError::Serial {
+                path: path.clone(),
+                source,
+            })?;
+        let revocation =
+            Revocation::parse(row.revoked).ok_or_else(|| RegisterError::BadRevocation {
+                serial: row.serial.into(),
+                revoked: row.revoked.into(),
+                path: path.clone(),
+            })?;
+        Ok(entries.push(&serial, &revocation)?)
+    }
+
+    /// Stages a CRL in both forms, and the link under the hash of its issuer by which daemons look
+    /// it up.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn publish_crl(&mut self, crl: &[u8]) -> Result<(), TransactionError> {
+        let settings = &self.store.settings;
+        let (pem, der) = (settings.crl.clone(), settings.crl_der());
+        files::create_dirs(files::parent(&pem))?;
+        files::create_dirs(&settings.crl_dir)?;
+        let sha256 = stage(&pem, |out| pem_text::write("X509 CRL", crl, out))?;
+        self.push_placing(&pem, sha256);
+        let sha256 = stage(&der, |out| out.write_all(crl))?;
+        self.push_placing(&der, sha256);
+        let (path, target) = self.store.hash_link()?;
+        self.staged.push(Step::Link {
+            path: self.relative(&path),
+            target,
+        });
+        Ok(())
+    }
+
+    fn push_placing(&mut self, path: &Path, sha256: String) {
+        self.staged.push(Step::PlaceFile {
+            path: self.relative(path),
+            sha256,
+        });
+    }
+}
+
+fn stage(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<Staged>) -> std::io::Result<()>,
+) -> Result<String, FileError> {
+    let fail = |error| FileError::new("write", path, error);
+    let mut out = BufWriter::with_capacity(BUFFER, Staged::create(path)?);
+    write(&mut out).map_err(fail)?;
+    let staged = out.into_inner().map_err(|error| fail(error.into_error()))?;
+    staged.finish()
+}

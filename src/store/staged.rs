@@ -1,0 +1,133 @@
+//! Files too large for the journal: they are written beside their place before the commit, and
+//! the record names them by their digest, so that no other file of that name is taken for them.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use ring::digest::{Context, SHA256};
+
+use crate::pki::hex;
+use crate::sys::disk;
+use crate::sys::files::{self, FileError};
+
+const NEW_MODE: u32 = 0o644;
+
+/// A file that is being written beside its place.
+pub struct Staged {
+    path: PathBuf,
+    beside: PathBuf,
+    file: File,
+    written: u64,
+    digest: Context,
+}
+
+impl Staged {
+    /// Begins a file that shall take the place of `path`, over what a dead process left.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        discard(path)?;
+        let beside = beside(path);
+        files::create_new(&beside, b"", 0o600)?;
+        let opened = disk::open(&beside, false);
+        Ok(Self {
+            file: opened.map_err(|error| FileError::new("open", &beside, error))?,
+            path: path.to_owned(),
+            beside,
+            written: 0,
+            digest: Context::new(&SHA256),
+        })
+    }
+
+    /// Gives it owner, group and mode of the file that it shall replace, and returns its SHA-256
+    /// digest.
+    ///
+    /// # Errors
+    /// When they cannot be set, or the file was not written.
+    pub fn finish(self) -> Result<String, FileError> {
+        let fail = |error| FileError::new("write", &self.beside, error);
+        if files::exists(&self.path) {
+            files::take_access(&self.beside, &self.path)?;
+        } else {
+            disk::set_mode(&self.file, &self.beside, NEW_MODE).map_err(fail)?;
+        }
+        disk::close(self.file, &self.beside).map_err(fail)?;
+        Ok(hex::lower(self.digest.finish().as_ref()))
+    }
+}
+
+impl Write for Staged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        disk::write_at(&self.file, &self.beside, bytes, self.written)?;
+        self.digest.update(bytes);
+        self.written += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The file staged for `path`, open, if it is there and the one with this digest.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn find(path: &Path, sha256: &str) -> Result<Option<File>, FileError> {
+    let beside = beside(path);
+    let fail = |error| FileError::new("read", &beside, error);
+    let mut file = match File::open(&beside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(fail)?,
+    };
+    let mut digest = Context::new(&SHA256);
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer).map_err(fail)? {
+            0 => break,
+            read => digest.update(&buffer[..read]),
+        }
+    }
+    file.rewind().map_err(fail)?;
+    let is_it = hex::lower(digest.finish().as_ref()) == sha256;
+    Ok(is_it.then_some(file))
+}
+
+/// Puts the staged file with this digest into its place. Where there is none, it is there already.
+///
+/// # Errors
+/// When it cannot be read or renamed.
+pub fn place(path: &Path, sha256: &str) -> Result<(), FileError> {
+    if find(path, sha256)?.is_none() {
+        return Ok(());
+    }
+    disk::rename(&beside(path), &target(path))
+        .map_err(|error| FileError::new("replace", path, error))
+}
+
+/// Removes what is staged for `path`.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn discard(path: &Path) -> Result<(), FileError> {
+    let beside = beside(path);
+    if !files::exists(&beside) {
+        return Ok(());
+    }
+    disk::remove_file(&beside).map_err(|error| FileError::new("remove", &beside, error))
+}
+
+// Behind a link, the file it leads to is replaced.
+fn target(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Where the file for `path` is staged.
+#[must_use]
+pub fn beside(path: &Path) -> PathBuf {
+    let target = target(path);
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    files::parent(&target).join(format!(".{name}.staged"))
+}
