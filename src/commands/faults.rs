@@ -12,6 +12,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::pki::certificate_list::CertificateList;
 use crate::pki::testing::Openssl;
 use crate::sys::disk::faults::{self, Fault, Tree};
 use crate::sys::prompt::NoTerminal;
@@ -104,6 +105,19 @@ impl Place {
         text.map_or(0, |text| text.lines().count())
     }
 
+    /// How many certificates are issued, how many revoked, and how many CRLs were published.
+    fn effect(&self) -> Effect {
+        let text = fs::read_to_string(self.path("CA/index.txt")).unwrap_or_default();
+        let crl = fs::read(self.path("CA/crl/crl.pem")).ok();
+        let crl = crl.and_then(|bytes| CertificateList::from_pem_or_der(&bytes).ok()?.number);
+        let number = crl.map_or(0, |number| number.as_be_bytes().iter().copied().sum());
+        Effect {
+            certificates: text.lines().count(),
+            revocations: text.lines().filter(|line| line.starts_with('R')).count(),
+            crls: usize::from(number),
+        }
+    }
+
     /// What is broken, in words.
     fn broken(&self) -> String {
         let mut all = invariants::broken(&self.ca());
@@ -154,12 +168,46 @@ fn prepared() -> Place {
     place
 }
 
+/// What a command changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Effect {
+    certificates: usize,
+    revocations: usize,
+    crls: usize,
+}
+
+impl Effect {
+    const NONE: Self = Self {
+        certificates: 0,
+        revocations: 0,
+        crls: 0,
+    };
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            certificates: self.certificates.saturating_sub(before.certificates),
+            revocations: self.revocations.saturating_sub(before.revocations),
+            crls: self.crls.saturating_sub(before.crls),
+        }
+    }
+}
+
 /// Tries a command that issues so many certificates. One line here tries another one.
 #[track_caller]
 fn survives(words: &[&str], certificates: usize) {
+    let effect = Effect {
+        certificates,
+        ..Effect::NONE
+    };
+    survives_with(words, effect);
+}
+
+/// Tries a command that changes so much, all or nothing.
+#[track_caller]
+fn survives_with(words: &[&str], effect: Effect) {
     let template = prepared();
     let tree = Tree::read(template.0.path());
-    let before = template.rows();
+    let before = template.effect();
     let mut tried = 0;
     let mut broken = String::new();
     let mut attempt = |fault: Option<(usize, Fault)>, power: Option<u64>, what: &str| {
@@ -176,20 +224,21 @@ fn survives(words: &[&str], certificates: usize) {
         let died = power.is_some() || !matches!(fault, None | Some((_, Fault::Error(_))));
         let finished = fault.is_none_or(|(at, _)| at >= changes.len());
         let after = place.run(&["issue", "after.example.com"]);
-        let issued = place.rows().saturating_sub(before + 1);
+        let mut changed = place.effect().since(before);
+        changed.certificates = changed.certificates.saturating_sub(1);
         let mut problem = place.broken();
         if after.exit != Exit::Done {
             problem = format!("{problem}; the next command failed: {}", after.stderr);
         }
         let expected = match ran.exit {
-            _ if finished => [certificates, certificates],
-            _ if died => [0, certificates],
-            Exit::Done => [certificates, certificates],
-            Exit::Refused => [0, 0],
-            _ => [0, certificates],
+            _ if finished => [effect, effect],
+            _ if died => [Effect::NONE, effect],
+            Exit::Done => [effect, effect],
+            Exit::Refused => [Effect::NONE, Effect::NONE],
+            _ => [Effect::NONE, effect],
         };
-        if !expected.contains(&issued) {
-            problem = format!("{problem}; exit {:?}, but {issued} issued", ran.exit);
+        if !expected.contains(&changed) {
+            problem = format!("{problem}; exit {:?}, but {changed:?}", ran.exit);
         }
         let names_a_file = ran.stderr.contains(&*place.0.path().to_string_lossy());
         if !died && ran.exit != Exit::Done && !names_a_file {
@@ -296,6 +345,38 @@ fn issue_for_a_host_past_its_date_survives() {
 #[test]
 fn issue_for_several_hosts_survives() {
     survives(&["issue", "--from", "%/hosts.txt"], 2);
+}
+
+#[test]
+fn revoke_survives() {
+    let effect = Effect {
+        revocations: 1,
+        crls: 1,
+        ..Effect::NONE
+    };
+    let reason = ["--reason", "keyCompromise"];
+    survives_with(
+        &[&["revoke", "mail.example.com"], &reason[..]].concat(),
+        effect,
+    );
+}
+
+#[test]
+fn revoke_without_a_crl_survives() {
+    let effect = Effect {
+        revocations: 1,
+        ..Effect::NONE
+    };
+    survives_with(&["revoke", "mail.example.com", "--no-crl"], effect);
+}
+
+#[test]
+fn crl_survives() {
+    let effect = Effect {
+        crls: 1,
+        ..Effect::NONE
+    };
+    survives_with(&["crl"], effect);
 }
 
 #[test]

@@ -83,9 +83,26 @@ fn copy(ca: &Ca) -> Ca {
     copy
 }
 
+/// How many certificates a command issues, how many it revokes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Effect {
+    certificates: usize,
+    revocations: usize,
+}
+
+impl Effect {
+    fn of(ca: &Ca) -> Self {
+        let rows = ca.rows();
+        Self {
+            certificates: rows.len(),
+            revocations: rows.iter().filter(|row| row.starts_with('R')).count(),
+        }
+    }
+}
+
 struct Accident<'a> {
     words: &'a [&'a str],
-    certificates: usize,
+    effect: Effect,
     call: &'a Call,
     what: &'a str,
 }
@@ -94,7 +111,7 @@ impl Accident<'_> {
     /// What it broke, in words.
     fn breaks(&self, template: &Ca) -> Option<String> {
         let ca = copy(template);
-        let before = ca.rows().len();
+        let before = Effect::of(&ca);
         let inject = format!(
             "inject={}:{}:when={}",
             self.call.name, self.what, self.call.number
@@ -112,15 +129,19 @@ impl Accident<'_> {
         if next.code() != 0 {
             problems.push(format!("the next command failed: {}", next.stderr));
         }
-        let issued = ca.rows().len().saturating_sub(before + 1);
-        let all = self.certificates;
+        let after = Effect::of(&ca);
+        let changed = Effect {
+            certificates: after.certificates.saturating_sub(before.certificates + 1),
+            revocations: after.revocations.saturating_sub(before.revocations),
+        };
+        let is_nothing = changed.certificates + changed.revocations == 0;
         let fits = match ran.code() {
-            0 => issued == all,
-            1 => issued == 0,
-            _ => issued == 0 || issued == all,
+            0 => changed == self.effect,
+            1 => is_nothing,
+            _ => is_nothing || changed == self.effect,
         };
         if !fits {
-            problems.push(format!("exit status {}, but {issued} issued", ran.code()));
+            problems.push(format!("exit status {}, but {changed:?}", ran.code()));
         }
         let directory = ca.dir.path().display().to_string();
         let places = [directory.as_str(), " out:", " a.pem:"];
@@ -153,6 +174,19 @@ impl Accident<'_> {
 /// of its changes.
 #[track_caller]
 fn survives(words: &[&str], certificates: usize) {
+    let revocations = 0;
+    survives_with(
+        words,
+        Effect {
+            certificates,
+            revocations,
+        },
+    );
+}
+
+/// The same for a command that changes so much, all or nothing.
+#[track_caller]
+fn survives_with(words: &[&str], effect: Effect) {
     if !require(&["strace"]) {
         return;
     }
@@ -178,7 +212,7 @@ fn survives(words: &[&str], certificates: usize) {
         .flat_map(|call| {
             ["signal=KILL", "error=ENOSPC", "error=EIO"].map(|what| Accident {
                 words,
-                certificates,
+                effect,
                 call,
                 what,
             })
@@ -256,4 +290,25 @@ fn issue_of_another_certificate_survives_every_call() {
         "--yes",
     ];
     survives(&other, 1);
+}
+
+#[test]
+fn revoke_survives_every_call() {
+    let revoke = [
+        "revoke",
+        "mail.example.com",
+        "--yes",
+        "--reason",
+        "keyCompromise",
+    ];
+    let effect = Effect {
+        certificates: 0,
+        revocations: 1,
+    };
+    survives_with(&revoke, effect);
+}
+
+#[test]
+fn crl_survives_every_call() {
+    survives(&["crl"], 0);
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use mailca::pki::certificate::Certificate;
+use mailca::pki::certificate_list::CertificateList;
 use mailca::pki::key::{EncodedKey, PrivateKey};
 use mailca::pki::request::{Request, Strength};
 use mailca::pki::serial::SerialNumber;
@@ -19,6 +20,7 @@ pub fn broken(ca: &Path) -> Vec<String> {
         broken: Vec::new(),
     };
     findings.register();
+    findings.crl();
     findings.hosts();
     findings.files(ca);
     findings.broken
@@ -115,6 +117,54 @@ impl Findings<'_> {
         }
         if let Some(problem) = broken_copy(self.ca, &self.ca.join("newcert.pem")) {
             self.add(problem);
+        }
+    }
+
+    // What is in the CRL is revoked, and both its forms and its link are one.
+    fn crl(&mut self) {
+        let Ok(bytes) = fs::read(self.ca.join("crl/crl.pem")) else {
+            if !entries(&self.ca.join("crl")).is_empty() {
+                self.add("crl/ has something, but no crl.pem".into());
+            }
+            return;
+        };
+        let Ok(crl) = CertificateList::from_pem_or_der(&bytes) else {
+            self.add("crl.pem is no whole CRL".into());
+            return;
+        };
+        let der = fs::read(self.ca.join("crl/crl.der")).unwrap_or_default();
+        if der != crl.as_der() {
+            self.add("crl.der is not crl.pem".into());
+        }
+        let linked = entries(&self.ca.join("crl")).into_iter().any(|path| {
+            path.extension().is_some_and(|it| it == "r0")
+                && fs::read(&path).ok().as_ref() == Some(&bytes)
+        });
+        if !linked {
+            self.add("crl.pem is not found by its hash".into());
+        }
+        let register = fs::read_to_string(self.ca.join("index.txt")).unwrap_or_default();
+        let revoked: HashSet<&str> = register
+            .lines()
+            .filter_map(Row::parse)
+            .filter(|row| row.status == "R")
+            .map(|row| row.serial)
+            .collect();
+        let mut count = 0;
+        for entry in crl.entries() {
+            match entry.map(|entry| entry.serial_number().to_string()) {
+                Ok(serial) if revoked.contains(&*serial) => count += 1,
+                other => self.add(format!("the CRL has {other:?}, which is not revoked")),
+            }
+        }
+        // A revocation by --no-crl or by openssl ca is younger than the CRL.
+        if count > revoked.len() {
+            self.add("the CRL has a certificate twice".into());
+        }
+        let next = fs::read_to_string(self.ca.join("crlnumber")).unwrap_or_default();
+        let next = next.trim().parse::<SerialNumber>().ok();
+        if next.as_ref() <= crl.number.as_ref() {
+            self.add(format!("crlnumber is {next:?}, which is taken"));
         }
     }
 
