@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::support::{BASE_MC, Ca, Sendmail, Smtp, User};
+use super::support::{BASE_MC, Ca, Sendmail, User};
 use super::support::{require, run, s_client_starttls, users};
 
 const HOST: &str = "mail.example.test";
@@ -189,35 +189,47 @@ fn a_relay_with_its_certificate_is_verified_and_one_without_is_not() {
         let server_only = ["--profile", "server", "--yes"];
         ca.ok(&[&["issue", "server.example.test"], &server_only[..]].concat());
         let mc = BASE_MC.to_owned() + &ca.ok(&["emit-mc", HOST]).stdout;
+        let sendmail = Sendmail::start(user, &mc);
         for (client, verdict) in [
-            (Some("relay.example.test"), "verify=OK"),
-            (Some("server.example.test"), "verify=FAIL"),
-            (None, "verify=NO"),
+            (Some("relay.example.test"), "OK"),
+            (Some("server.example.test"), "FAIL"),
+            (None, "NO"),
         ] {
-            let sendmail = Sendmail::start(user, &mc);
             let files = client.map(|host| {
                 let file = |name| ca.file(&format!("hosts/{host}/{name}"));
                 [file("cert.pem"), file("key.pem")]
             });
-            let options = files
-                .as_ref()
-                .map(|[cert, key]| ["-cert", cert, "-key", key]);
-            let options = options.as_ref().map_or(&[][..], |options| &options[..]);
-            let mut smtp = Smtp::starttls(sendmail.port, options).unwrap();
-            for (line, reply) in [
-                ("EHLO client.example.test", "250"),
-                ("MAIL FROM:<root@localhost>", "250"),
-                ("RCPT TO:<root@localhost>", "250"),
-                ("DATA", "354"),
-                ("Subject: test\r\n\r\n.", "250"),
-                ("QUIT", "221"),
-            ] {
-                let said = smtp.say(line).unwrap();
-                assert!(said[0].starts_with(reply), "{said:?}\n{}", sendmail.log());
-            }
-            let queue = sendmail.queue().concat();
-            assert!(queue.contains(verdict), "{client:?}\n{queue}");
+            let files = files.as_ref().map(|[cert, key]| [&**cert, &**key]);
+            assert_eq!(sendmail.verdict_on(files), verdict, "{client:?}");
         }
+    }
+}
+
+#[test]
+fn a_revoked_relay_is_refused_at_once_and_without_a_restart() {
+    if !tools() {
+        return;
+    }
+    for user in users() {
+        let ca = Ca::of(user, &[]);
+        for host in [HOST, "relay.example.test", "other.example.test"] {
+            ca.ok(&["issue", host, "--yes"]);
+        }
+        let mc = BASE_MC.to_owned() + &ca.ok(&["emit-mc", HOST]).stdout;
+        let sendmail = Sendmail::start(user, &mc);
+        let verdict = |host: &str| {
+            let file = |name| ca.file(&format!("hosts/{host}/{name}"));
+            sendmail.verdict_on(Some([&file("cert.pem"), &file("key.pem")]))
+        };
+        assert_eq!(verdict("relay.example.test"), "OK");
+        ca.ok(&["revoke", "relay.example.test", "--yes"]);
+        assert_eq!(verdict("relay.example.test"), "FAIL", "{}", sendmail.log());
+        assert_eq!(verdict("other.example.test"), "OK");
+        ca.ok(&["crl", "--days", "30"]);
+        assert_eq!(verdict("relay.example.test"), "FAIL");
+        assert_eq!(verdict("other.example.test"), "OK");
+        ca.ok(&["issue", "relay.example.test", "--replace", "--yes"]);
+        assert_eq!(verdict("relay.example.test"), "OK", "{}", sendmail.log());
     }
 }
 

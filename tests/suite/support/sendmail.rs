@@ -156,6 +156,35 @@ impl Sendmail {
             .collect()
     }
 
+    /// What Sendmail thinks of a client that sends it a mail with this certificate and key: the
+    /// `verify=` of the Received line.
+    #[track_caller]
+    pub fn verdict_on(&self, certificate_and_key: Option<[&str; 2]>) -> String {
+        let options = certificate_and_key.map(|[cert, key]| ["-cert", cert, "-key", key]);
+        let options = options.as_ref().map_or(&[][..], |options| &options[..]);
+        let before = self.queue();
+        let mut smtp = Smtp::starttls(self.port, options).expect("STARTTLS");
+        for (line, reply) in [
+            ("EHLO client.example.test", "250"),
+            ("MAIL FROM:<root@localhost>", "250"),
+            ("RCPT TO:<root@localhost>", "250"),
+            ("DATA", "354"),
+            ("Subject: test\r\n\r\n.", "250"),
+            ("QUIT", "221"),
+        ] {
+            let said = smtp.say(line).expect("an answer");
+            assert!(said[0].starts_with(reply), "{said:?}\n{}", self.log());
+        }
+        let mut new = self.queue();
+        new.retain(|mail| !before.contains(mail));
+        let text = new.concat();
+        let verdict = text.split_once("verify=").map(|(_, rest)| rest.split(')'));
+        let verdict = verdict.and_then(|mut words| words.next());
+        verdict
+            .unwrap_or_else(|| panic!("no verdict: {text}"))
+            .to_owned()
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.daemon)
     }
