@@ -15,6 +15,7 @@ use super::revoke::RevokeRefusal;
 use super::selection::SelectionError;
 use super::session::AnswerError;
 use super::sign::SignError;
+use super::verify::VerifyError;
 use crate::cli::STANDARD_CA;
 use crate::exit::Exit;
 use crate::pki::key::KeyError;
@@ -98,6 +99,7 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(policy))
         .or_else(|| cause.downcast_ref().and_then(key))
         .or_else(|| cause.downcast_ref().and_then(|error| emit(error, ca)))
+        .or_else(|| cause.downcast_ref().and_then(verify))
         .or_else(|| cause.downcast_ref().and_then(prompt))
         .or_else(|| cause.downcast_ref().and_then(file))
 }
@@ -440,6 +442,29 @@ fn emit(error: &EmitError, ca: &Path) -> Option<String> {
             Some("put the lines in order, each block from begin to end".into())
         }
         EmitError::NotText(_) => None,
+    }
+}
+
+fn verify(error: &VerifyError) -> Option<String> {
+    match error {
+        VerifyError::Nothing { .. } => {
+            Some("name the file of the certificate, or another CA with --ca DIR".into())
+        }
+        VerifyError::Certificate { .. } => {
+            Some("a certificate begins with -----BEGIN CERTIFICATE-----".into())
+        }
+        VerifyError::CertificateList { .. } => {
+            Some("a CRL begins with -----BEGIN X509 CRL-----".into())
+        }
+        VerifyError::Key { path, source } => match source {
+            KeyError::PassphraseRequired => {
+                let path = path.to_string_lossy();
+                let show = shell_line(&["openssl", "pkey", "-in", &path, "-out", "FILE"]);
+                Some(format!("decrypt the key: umask 077; {show}"))
+            }
+            _ => None,
+        },
+        VerifyError::NoKey(_) => None,
     }
 }
 

@@ -21,6 +21,7 @@ mod selection;
 mod session;
 mod several;
 mod sign;
+mod verify;
 
 use anyhow::Result;
 
@@ -43,6 +44,7 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::Revoke(args) => revoke::run(&args, &mut session),
         Command::Crl(args) => crl::run(&args, &mut session),
         Command::EmitMc(args) => emit_mc::run(&args, &mut session),
+        Command::Verify(args) => verify::run(&args, &mut session),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

@@ -1,9 +1,12 @@
 //! A certificate as it is: what mailca needs to know of it, read once, and its bytes.
 
 use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5280;
 use thiserror::Error;
 use time::OffsetDateTime;
-use x509_parser::extensions::{GeneralName as ParsedName, ParsedExtension};
+use x509_parser::extensions::{
+    GeneralName as ParsedName, KeyUsage, ParsedExtension, X509Extension,
+};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::general_name::GeneralName;
@@ -11,7 +14,9 @@ use super::hex;
 use super::name::{Name, NameError};
 use super::name_constraints::Bounds;
 use super::pem_text;
+use super::public_key::oid_name;
 use super::serial::SerialNumber;
+use super::signature::{self, SignatureError};
 
 /// Why a certificate cannot be read.
 #[derive(Debug, Error)]
@@ -57,7 +62,33 @@ pub struct Certificate {
     pub may_sign_crls: bool,
     /// NameConstraints: what it may certify
     pub bounds: Bounds,
+    /// version: 1 and 2 have no extensions
+    pub(super) version: u32,
+    /// KeyUsage, if it has one
+    pub(super) key_usage: Option<KeyUsage>,
+    /// Netscape's certificate type, if it has one: whether that names TLS servers, and clients
+    pub(super) netscape: Option<(bool, bool)>,
+    /// pathLenConstraint of its basicConstraints
+    pub(super) path_length: Option<u32>,
+    /// keyIdentifier of its AuthorityKeyIdentifier
+    pub(super) issuer_key_identifier: Option<Vec<u8>>,
+    /// authorityCertSerialNumber of its AuthorityKeyIdentifier
+    pub(super) issuer_serial: Option<SerialNumber>,
+    /// an extension that cannot be read, by its name
+    pub(super) unreadable: Option<String>,
+    /// a critical extension that has no part in the validation, by its name
+    pub(super) unknown_critical: Option<String>,
 }
+
+// What RFC 5280 section 6 makes of these is done by whoever validates a chain.
+const VALIDATED: [ObjectIdentifier; 6] = [
+    rfc5280::ID_CE_KEY_USAGE,
+    rfc5280::ID_CE_SUBJECT_ALT_NAME,
+    rfc5280::ID_CE_BASIC_CONSTRAINTS,
+    rfc5280::ID_CE_NAME_CONSTRAINTS,
+    rfc5280::ID_CE_CRL_DISTRIBUTION_POINTS,
+    rfc5280::ID_CE_EXT_KEY_USAGE,
+];
 
 impl Certificate {
     /// Reads DER.
@@ -87,13 +118,35 @@ impl Certificate {
             may_sign_certificates: true,
             may_sign_crls: true,
             bounds: Bounds::default(),
+            version: parsed.version().0 + 1,
+            key_usage: None,
+            netscape: None,
+            path_length: None,
+            issuer_key_identifier: None,
+            issuer_serial: None,
+            unreadable: None,
+            unknown_critical: None,
         };
         for extension in tbs.extensions() {
+            certificate.note_strangeness(extension);
             match extension.parsed_extension() {
-                ParsedExtension::BasicConstraints(basic) => certificate.is_ca = basic.ca,
+                ParsedExtension::BasicConstraints(basic) => {
+                    certificate.is_ca = basic.ca;
+                    certificate.path_length = basic.path_len_constraint;
+                }
                 ParsedExtension::KeyUsage(usage) => {
                     certificate.may_sign_certificates = usage.key_cert_sign();
                     certificate.may_sign_crls = usage.crl_sign();
+                    certificate.key_usage = Some(*usage);
+                }
+                ParsedExtension::NSCertType(kinds) => {
+                    certificate.netscape = Some((kinds.ssl_server(), kinds.ssl_client()));
+                }
+                ParsedExtension::AuthorityKeyIdentifier(issuer) => {
+                    let identifier = issuer.key_identifier.as_ref();
+                    certificate.issuer_key_identifier = identifier.map(|it| it.0.to_vec());
+                    let serial = issuer.authority_cert_serial;
+                    certificate.issuer_serial = serial.map(SerialNumber::from_certificate);
                 }
                 ParsedExtension::NameConstraints(constraints) => {
                     certificate.bounds = Bounds::of(constraints);
@@ -113,6 +166,17 @@ impl Certificate {
         Ok(certificate)
     }
 
+    fn note_strangeness(&mut self, extension: &X509Extension<'_>) {
+        let oid = ObjectIdentifier::new(&extension.oid.to_id_string()).ok();
+        let name = || oid.map_or_else(|| extension.oid.to_id_string(), oid_name);
+        if let ParsedExtension::ParseError { .. } = extension.parsed_extension() {
+            self.unreadable = Some(name());
+        }
+        if extension.critical && !oid.is_some_and(|oid| VALIDATED.contains(&oid)) {
+            self.unknown_critical = Some(name());
+        }
+    }
+
     /// Reads the first certificate of a PEM text, or DER.
     ///
     /// # Errors
@@ -120,17 +184,38 @@ impl Certificate {
     pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CertificateError> {
         match pem_text::blocks(bytes) {
             Some(blocks) => {
-                let block = blocks.into_iter().find(|block| {
-                    matches!(
-                        block.tag(),
-                        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE"
-                    )
-                });
+                let block = blocks.into_iter().find(is_certificate);
                 Self::from_der(block.ok_or(CertificateError::None)?.contents())
             }
             None if bytes.first() == Some(&0x30) => Self::from_der(bytes),
             None => Err(CertificateError::None),
         }
+    }
+
+    /// Reads every certificate of a PEM text, at least one, or the one that is DER.
+    ///
+    /// # Errors
+    /// When there is none, or one of them cannot be read.
+    pub fn all_from_pem_or_der(bytes: &[u8]) -> Result<Vec<Self>, CertificateError> {
+        let blocks = pem_text::blocks(bytes).unwrap_or_default();
+        let in_pem = blocks.iter().filter(|block| is_certificate(block));
+        let found: Vec<_> = in_pem
+            .map(|block| Self::from_der(block.contents()))
+            .collect::<Result<_, _>>()?;
+        if found.is_empty() {
+            return Self::from_pem_or_der(bytes).map(|one| vec![one]);
+        }
+        Ok(found)
+    }
+
+    /// Checks that the key of `issuer` signed it. Whether `issuer` has its name and may sign
+    /// certificates is another question.
+    ///
+    /// # Errors
+    /// When the signature is wrong, or of a kind that is too weak or unknown.
+    pub fn verify_signature(&self, issuer: &Self) -> Result<(), SignatureError> {
+        let key = &issuer.subject_public_key_info;
+        signature::verify(&self.der, &issuer.subject.to_string(), key)
     }
 
     /// The DER as it came.
@@ -165,6 +250,11 @@ impl Certificate {
     }
 }
 
+fn is_certificate(block: &pem::Pem) -> bool {
+    let labels = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
+    labels.contains(&block.tag())
+}
+
 /// The first DNS name, else the CN.
 #[must_use]
 pub fn title(subject: &Name, names: &[GeneralName]) -> Option<String> {
@@ -185,7 +275,6 @@ pub(super) fn known_name(name: &ParsedName<'_>) -> Option<GeneralName> {
 }
 
 fn purposes(usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) -> Vec<ObjectIdentifier> {
-    use const_oid::db::rfc5280;
     let known = [
         (usage.any, rfc5280::ANY_EXTENDED_KEY_USAGE),
         (usage.server_auth, rfc5280::ID_KP_SERVER_AUTH),

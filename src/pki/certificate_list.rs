@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
-use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, IntRef, OctetStringRef, SequenceRef};
+use der::asn1::{AnyRef, GeneralizedTime, IntRef, OctetStringRef, SequenceRef};
 use der::{Decode, Encode, Reader, Sequence, TagMode, TagNumber};
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -17,7 +17,7 @@ use super::name::{Name, NameError};
 use super::pem_text;
 use super::public_key::oid_name;
 use super::serial::SerialNumber;
-use super::signature::{self, SignatureError};
+use super::signature::{self, SignatureError, SignedParts};
 
 #[cfg(test)]
 mod tests;
@@ -46,9 +46,6 @@ pub enum CertificateListError {
 #[derive(Clone, Debug)]
 pub struct CertificateList {
     der: Vec<u8>,
-    signed: Range<usize>,
-    algorithm: Range<usize>,
-    signature: Range<usize>,
     entries: Range<usize>,
     /// issuer
     pub issuer: Name,
@@ -78,13 +75,6 @@ pub struct Entry<'a> {
     pub invalid_since: Option<OffsetDateTime>,
     /// a critical extension that mailca does not know, by its name
     pub unknown_critical: Option<String>,
-}
-
-#[derive(Sequence)]
-struct Signed<'a> {
-    content: AnyRef<'a>,
-    algorithm: AnyRef<'a>,
-    signature: BitStringRef<'a>,
 }
 
 struct TbsCertList<'a> {
@@ -156,21 +146,15 @@ impl CertificateList {
     /// # Errors
     /// When the bytes are not a CRL, or its head cannot be read.
     pub fn from_der(der: Vec<u8>) -> Result<Self, CertificateListError> {
-        let parts = Signed::from_der(&der)?;
-        let head = TbsCertList::of(parts.content)?;
-        if head.signature.as_bytes() != parts.algorithm.value() {
+        let parts = SignedParts::of(&der)?;
+        let head = TbsCertList::of(AnyRef::from_der(parts.content)?)?;
+        if head.signature.as_bytes() != parts.algorithm {
             return Err(CertificateListError::Algorithms);
         }
-        let signature = parts.signature.as_bytes().unwrap_or_default();
         let entries = head
             .revoked_certificates
             .map_or(&[][..], |all| all.as_bytes());
-        let content = place(parts.content.value(), &der);
-        let content_header = usize::try_from(parts.content.header().encoded_len()?)?;
         let mut list = Self {
-            signed: content.start - content_header..content.end,
-            algorithm: place(parts.algorithm.value(), &der),
-            signature: place(signature, &der),
             entries: place(entries, &der),
             issuer: Name::from_der(&head.issuer.to_der()?)?,
             this_update: moment(head.this_update)?,
@@ -232,13 +216,8 @@ impl CertificateList {
     /// # Errors
     /// When the signature is wrong, or of a kind that is too weak or unknown.
     pub fn verify_signature(&self, issuer: &Certificate) -> Result<(), SignatureError> {
-        signature::verify(
-            &self.der[self.algorithm.clone()],
-            &self.der[self.signed.clone()],
-            &self.der[self.signature.clone()],
-            &issuer.subject.to_string(),
-            &issuer.subject_public_key_info,
-        )
+        let key = &issuer.subject_public_key_info;
+        signature::verify(&self.der, &issuer.subject.to_string(), key)
     }
 
     /// The DER as it came.
@@ -290,6 +269,23 @@ impl<'a> Iterator for Entries<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let raw = self.0.next()?.and_then(RevokedCertificate::of);
         Some(raw.map_err(Into::into).and_then(|raw| Entry::of(&raw)))
+    }
+}
+
+/// A reason by the name that RFC 5280 section 5.3.1 gives it and index.txt has.
+#[must_use]
+pub fn reason_name(reason: CrlReason) -> &'static str {
+    match reason {
+        CrlReason::Unspecified => "unspecified",
+        CrlReason::KeyCompromise => "keyCompromise",
+        CrlReason::CaCompromise => "CACompromise",
+        CrlReason::AffiliationChanged => "affiliationChanged",
+        CrlReason::Superseded => "superseded",
+        CrlReason::CessationOfOperation => "cessationOfOperation",
+        CrlReason::CertificateHold => "certificateHold",
+        CrlReason::RemoveFromCRL => "removeFromCRL",
+        CrlReason::PrivilegeWithdrawn => "privilegeWithdrawn",
+        CrlReason::AaCompromise => "AACompromise",
     }
 }
 

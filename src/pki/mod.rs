@@ -4,6 +4,7 @@ pub mod asn1_time;
 pub mod attribute;
 pub mod certificate;
 pub mod certificate_list;
+pub mod chain;
 pub mod crl;
 pub mod extensions;
 pub mod general_name;

@@ -109,6 +109,8 @@ pub fn name_constraints(permitted: &[Subtree]) -> der::Result<NameConstraints> {
 pub struct Bounds {
     permitted: Vec<Base>,
     excluded: Vec<Base>,
+    /// whether it has constraints on other kinds of names too
+    is_partial: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -121,14 +123,24 @@ enum Base {
 
 impl Bounds {
     pub(super) fn of(parsed: &x509_parser::extensions::NameConstraints<'_>) -> Self {
-        let bases = |subtrees: &Option<Vec<ParsedSubtree<'_>>>| {
+        let count = |subtrees: &Option<Vec<_>>| subtrees.iter().flatten().count();
+        let bases = |subtrees: &Option<Vec<ParsedSubtree<'_>>>| -> Vec<Base> {
             let all = subtrees.iter().flatten();
             all.filter_map(Base::of).collect()
         };
+        let permitted = bases(&parsed.permitted_subtrees);
+        let excluded = bases(&parsed.excluded_subtrees);
         Self {
-            permitted: bases(&parsed.permitted_subtrees),
-            excluded: bases(&parsed.excluded_subtrees),
+            is_partial: permitted.len() < count(&parsed.permitted_subtrees)
+                || excluded.len() < count(&parsed.excluded_subtrees),
+            permitted,
+            excluded,
         }
+    }
+
+    /// Whether it constrains no other kinds of names than mailca knows.
+    pub(super) fn is_known(&self) -> bool {
+        !self.is_partial
     }
 
     /// Whether the CA may certify `name`: a kind of name with no permitted subtree is free.

@@ -2,7 +2,7 @@
 
 use const_oid::ObjectIdentifier;
 use der::asn1::{AnyRef, BitStringRef};
-use der::{Decode, Sequence, SliceReader};
+use der::{Decode, Reader, Sequence, SliceReader};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use thiserror::Error;
 use webpki::ALL_VERIFICATION_ALGS;
@@ -31,37 +31,58 @@ pub enum SignatureError {
     },
 }
 
+/// The parts of what is signed: a certificate or a CRL (RFC 5280 sections 4.1.1 and 5.1.1).
+pub(super) struct SignedParts<'a> {
+    /// what the signature is over
+    pub content: &'a [u8],
+    /// the content of the AlgorithmIdentifier
+    pub algorithm: &'a [u8],
+    /// the signature itself
+    pub signature: &'a [u8],
+}
+
+impl<'a> SignedParts<'a> {
+    /// Takes DER apart.
+    pub fn of(signed: &'a [u8]) -> der::Result<Self> {
+        let mut outer = SliceReader::new(signed)?;
+        let parts = outer.sequence(|fields| {
+            let content = fields.tlv_bytes()?;
+            let algorithm: AnyRef<'a> = fields.decode()?;
+            let signature: BitStringRef<'a> = fields.decode()?;
+            Ok::<_, der::Error>((content, algorithm, signature))
+        });
+        let (content, algorithm, signature) = parts?;
+        outer.finish()?;
+        Ok(Self {
+            content,
+            algorithm: algorithm.value(),
+            signature: signature.as_bytes().unwrap_or_default(),
+        })
+    }
+}
+
 #[derive(Sequence)]
 struct PublicKey<'a> {
     algorithm: AnyRef<'a>,
     bits: BitStringRef<'a>,
 }
 
-/// Checks a signature. `algorithm` is the content of its AlgorithmIdentifier, `signer` says whose
-/// key (SubjectPublicKeyInfo, DER) it is.
+/// Checks the signature of a certificate or a CRL, DER. `signer` says whose key
+/// (SubjectPublicKeyInfo, DER) it is.
 ///
 /// # Errors
 /// When the signature is wrong, or of a kind that is too weak or unknown.
 pub fn verify(
-    algorithm: &[u8],
-    message: &[u8],
-    signature: &[u8],
+    document: &[u8],
     signer: &str,
     subject_public_key_info: &[u8],
 ) -> Result<(), SignatureError> {
-    let (known, key) = fitting(algorithm, subject_public_key_info)?;
+    let wrong = || SignatureError::Wrong(signer.into());
+    let parts = SignedParts::of(document).map_err(|_| wrong())?;
+    let (known, key) = fitting(parts.algorithm, subject_public_key_info)?;
     known
-        .verify_signature(key, message, signature)
-        .map_err(|_| SignatureError::Wrong(signer.into()))
-}
-
-/// Whether a signature of this kind by this key could be checked at all; the parameters are those
-/// of [`verify`].
-///
-/// # Errors
-/// When the kind is too weak or unknown.
-pub fn check_kind(algorithm: &[u8], subject_public_key_info: &[u8]) -> Result<(), SignatureError> {
-    fitting(algorithm, subject_public_key_info).map(|_| ())
+        .verify_signature(key, parts.content, parts.signature)
+        .map_err(|_| wrong())
 }
 
 type Algorithm = &'static dyn SignatureVerificationAlgorithm;

@@ -207,6 +207,47 @@ fn rows_of(text: &str) -> impl Iterator<Item = (&[u8], &str)> {
         .filter_map(|row| Some((index::serial_in(row.as_bytes())?, row)))
 }
 
+/// What a row says of its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// `V`
+    Valid,
+    /// `R`
+    Revoked {
+        /// when, unless that cannot be read
+        date: Option<OffsetDateTime>,
+        /// the reason and what belongs to it, as index.txt has it
+        reason: Option<String>,
+    },
+    /// `E`
+    Expired,
+    /// anything else, as it stands there
+    Unknown(String),
+}
+
+impl Status {
+    fn in_line(line: &str) -> Self {
+        let Some(row) = Row::parse(line) else {
+            return Self::Unknown(line.into());
+        };
+        match row.status {
+            "V" => Self::Valid,
+            "E" => Self::Expired,
+            "R" => {
+                let (date, reason) = match row.revoked.split_once(',') {
+                    Some((date, reason)) => (date, Some(reason.to_owned())),
+                    None => (row.revoked, None),
+                };
+                Self::Revoked {
+                    date: asn1_time::parse(date),
+                    reason,
+                }
+            }
+            other => Self::Unknown(other.into()),
+        }
+    }
+}
+
 /// Who holds the subjects that certificates are asked for, under `unique_subject = yes`.
 #[derive(Debug)]
 pub struct Holders {
@@ -403,6 +444,23 @@ impl Store {
             !is_it
         })?;
         Ok(found.map(revocation_in_words))
+    }
+
+    /// What the register says of a certificate, `None` where it has no row.
+    ///
+    /// # Errors
+    /// When the register cannot be read.
+    pub fn status(&self, serial: &SerialNumber) -> Result<Option<Status>, FileError> {
+        let wanted = serial.to_string();
+        let mut found = None;
+        lines_with(&self.settings.database, &self.pending, |_, line| {
+            let is_it = index::serial_in(line) == Some(wanted.as_bytes());
+            if is_it {
+                found = Some(Status::in_line(&String::from_utf8_lossy(line)));
+            }
+            !is_it
+        })?;
+        Ok(found)
     }
 
     /// Looks whether the rows of the last transaction are still in the register, after somebody
