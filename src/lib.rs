@@ -9,7 +9,7 @@
 //!    +--- mta     one file per mail server, over templates/mta
 //!    +--- store   the CA directory: settings, register, journal, hosts; the only writer
 //!            |
-//!            +--- pki   names, keys, requests, profiles, policy: no files, no clock
+//!            +--- pki   names, keys, requests, certificates, CRLs, chains: no files, no clock
 //!            +--- sys   files, locks, questions on a terminal
 //! ```
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use thiserror::Error;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::session::Session;
 use crate::cli::Verify;
@@ -122,7 +122,7 @@ pub fn run(args: &Verify, session: &mut Session<'_>) -> Result<Outcome> {
     untrusted.extend(given);
     let (lists, no_lists) = lists(args, own_store)?;
     let now = session.context.now();
-    let at = args.at.unwrap_or(now);
+    let at = args.at.unwrap_or(now).to_offset(UtcOffset::UTC);
     let question = Question {
         certificate: &certificate,
         untrusted: &untrusted,

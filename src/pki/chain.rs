@@ -179,6 +179,9 @@ impl Question<'_> {
         let Some(anchor) = path.anchor.or_else(|| only(self.anchors)) else {
             return Verdict::Unchecked("not checked: the chain leads to no trusted CA".into());
         };
+        if path.is_trusted_itself() && !anchor.is_ca {
+            return Verdict::Unchecked("not checked: the certificate needs none".into());
+        }
         if let Some(problem) = anchor_problem(anchor, self.moment()) {
             return Verdict::Failed(problem);
         }

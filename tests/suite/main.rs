@@ -19,4 +19,5 @@ mod streams;
 mod syscalls;
 mod terminal;
 mod unattended;
+mod verify;
 mod writers;

@@ -155,9 +155,7 @@ impl<'a> Path<'a> {
 
     /// All certificates, the trusted CA's last.
     pub fn certificates(&self) -> impl Iterator<Item = &'a Certificate> {
-        let anchor = self
-            .anchor
-            .filter(|anchor| anchor.as_der() != self.own.as_der());
+        let anchor = self.anchor.filter(|_| !self.is_trusted_itself());
         [self.own]
             .into_iter()
             .chain(self.intermediates())
@@ -186,15 +184,21 @@ impl<'a> Path<'a> {
             .map(|one| one.subject.to_string())
             .collect();
         match issuers.as_slice() {
-            [] => Verdict::Ok("it is the trusted CA itself".into()),
+            [] => Verdict::Ok("it is trusted itself".into()),
             issuers => Verdict::Ok(format!("signed by {}", issuers.join(", under "))),
         }
+    }
+
+    /// Whether nothing but trust is needed for it.
+    pub fn is_trusted_itself(&self) -> bool {
+        let own = self.own.as_der();
+        self.anchor.is_some_and(|anchor| anchor.as_der() == own)
     }
 
     /// What webpki has against the path for a purpose, after it had nothing against it for any.
     pub fn purpose_problem(&self, question: &Question<'_>, purpose: Purpose) -> Option<String> {
         let anchor = self.anchor.filter(|_| self.problem.is_none())?;
-        if anchor.as_der() == self.own.as_der() {
+        if self.is_trusted_itself() {
             return None;
         }
         let usage = match purpose {
@@ -298,6 +302,7 @@ impl<'a> Path<'a> {
         };
         match error {
             Error::UnknownIssuer => self.no_issuer(question),
+            Error::CaUsedAsEndEntity if self.own.is_self_issued() => self.no_issuer(question),
             Error::InvalidSignatureForPublicKey
             | Error::UnsupportedSignatureAlgorithmContext(_)
             | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => self.bad_signature(),

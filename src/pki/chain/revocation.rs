@@ -34,7 +34,7 @@ pub(super) fn check(question: &Question<'_>, path: &Path<'_>) -> Verdict {
     }
 }
 
-// The CRL of an issuer: of several, the newest that its key signed.
+// The CRL of an issuer: of several that its key signed, the newest that has begun.
 fn usable<'a>(
     question: &Question<'a>,
     issuer: &Certificate,
@@ -45,7 +45,13 @@ fn usable<'a>(
         .iter()
         .filter(|list| list.issuer == *name)
         .collect();
-    own.sort_by_key(|list| list.this_update);
+    own.sort_by_key(|list| {
+        (
+            list.this_update <= question.at,
+            list.this_update,
+            &list.number,
+        )
+    });
     let mut wrong = None;
     for list in own.iter().rev() {
         match list.verify_signature(issuer) {
