@@ -74,7 +74,7 @@ pub struct Certificate {
     pub(super) issuer_key_identifier: Option<Vec<u8>>,
     /// authorityCertSerialNumber of its AuthorityKeyIdentifier
     pub(super) issuer_serial: Option<SerialNumber>,
-    /// an extension that cannot be read, by its name
+    /// an extension that has a part in the validation and cannot be read, by its name
     pub(super) unreadable: Option<String>,
     /// a critical extension that has no part in the validation, by its name
     pub(super) unknown_critical: Option<String>,
@@ -169,10 +169,15 @@ impl Certificate {
     fn note_strangeness(&mut self, extension: &X509Extension<'_>) {
         let oid = ObjectIdentifier::new(&extension.oid.to_id_string()).ok();
         let name = || oid.map_or_else(|| extension.oid.to_id_string(), oid_name);
-        if let ParsedExtension::ParseError { .. } = extension.parsed_extension() {
+        let is_validated = oid.is_some_and(|oid| VALIDATED.contains(&oid));
+        let is_read = !matches!(
+            extension.parsed_extension(),
+            ParsedExtension::ParseError { .. }
+        );
+        if is_validated && !is_read {
             self.unreadable = Some(name());
         }
-        if extension.critical && !oid.is_some_and(|oid| VALIDATED.contains(&oid)) {
+        if extension.critical && !is_validated {
             self.unknown_critical = Some(name());
         }
     }

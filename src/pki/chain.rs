@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use time::OffsetDateTime;
 
 use self::path::Path;
@@ -65,8 +65,9 @@ impl FromStr for Purpose {
     }
 }
 
-/// What became of one check.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What became of one check, and why, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", content = "reason", rename_all = "lowercase")]
 pub enum Verdict {
     /// All is well.
     Ok(String),
@@ -79,17 +80,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The verdict in one word, for programs.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Ok(_) => "ok",
-            Self::Failed(_) => "failed",
-            Self::No(_) => "no",
-            Self::Unchecked(_) => "unchecked",
-        }
-    }
-
     /// The reason, in words.
     #[must_use]
     pub fn reason(&self) -> &str {
@@ -103,23 +93,14 @@ impl Verdict {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// what was looked at
+    #[serde(rename = "check")]
     pub name: &'static str,
     /// what was found
+    #[serde(flatten)]
     pub verdict: Verdict,
-}
-
-impl Serialize for Check {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let mut fields = serializer.serialize_struct("Check", 3)?;
-        fields.serialize_field("check", self.name)?;
-        fields.serialize_field("verdict", self.verdict.name())?;
-        fields.serialize_field("reason", self.verdict.reason())?;
-        fields.end()
-    }
 }
 
 /// A certificate, and what it shall be held against.
@@ -234,9 +215,7 @@ fn anchor_problem(anchor: &Certificate, moment: Moment) -> Option<String> {
         return Some(format!("{name} {problem}"));
     }
     if let Some(extension) = &anchor.unreadable {
-        return Some(format!(
-            "{name} has an extension {extension} that cannot be read"
-        ));
+        return Some(format!("the {extension} of {name} cannot be read"));
     }
     if let Some(extension) = &anchor.unknown_critical {
         return Some(format!(
@@ -252,4 +231,65 @@ fn anchor_problem(anchor: &Certificate, moment: Moment) -> Option<String> {
         ));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use time::Duration;
+
+    use super::*;
+    use crate::pki::testing::Openssl;
+
+    fn answer(certificate: &Certificate, untrusted: &[Certificate], anchors: &[Certificate]) {
+        let question = Question {
+            certificate,
+            untrusted,
+            anchors,
+            lists: &[],
+            no_lists: "",
+            host: Some(&GeneralName::Dns("mail.example.test".into())),
+            purpose: Purpose::Any,
+            at: anchors[0].not_before + Duration::hours(1),
+            is_now: true,
+        };
+        let checks = question.answer();
+        assert_eq!(checks.len(), 7);
+        assert!(
+            checks
+                .iter()
+                .all(|check| !check.verdict.reason().is_empty())
+        );
+    }
+
+    #[test]
+    fn damage_in_a_certificate_never_panics() {
+        let ca = Openssl::new();
+        ca.p256("ca.key");
+        ca.run("req -x509 -new -key ca.key -out ca.pem -days 30 -subj /CN=CA");
+        ca.p256("leaf.key");
+        ca.run("req -new -key leaf.key -out leaf.csr -subj /CN=mail.example.test");
+        ca.write(
+            "leaf.ext",
+            "subjectAltName=DNS:mail.example.test\nextendedKeyUsage=serverAuth\n\
+             keyUsage=digitalSignature\nauthorityKeyIdentifier=keyid,issuer:always\n",
+        );
+        ca.run("x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile leaf.ext -out leaf.pem");
+        let (trusted, leaf) = (ca.certificate("ca.pem"), ca.certificate("leaf.pem"));
+        for original in [&trusted, &leaf] {
+            for at in 0..original.as_der().len() {
+                for value in [0, 0x30, 0x80, 0xFF] {
+                    let mut der = original.as_der().to_vec();
+                    der[at] = value;
+                    if let Ok(damaged) = Certificate::from_der(&der) {
+                        let damaged = [damaged];
+                        answer(&damaged[0], &[], from_ref(&trusted));
+                        answer(&leaf, &damaged, from_ref(&trusted));
+                        answer(&leaf, &[], &damaged);
+                    }
+                }
+            }
+        }
+    }
 }

@@ -1,16 +1,18 @@
 //! The path from a certificate to a trusted CA, as webpki finds it; where it finds none, the one
 //! that was probably meant, and what is wrong with it.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
+use const_oid::ObjectIdentifier;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 use webpki::{
-    ALL_VERIFICATION_ALGS, EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter,
-    KeyUsage, anchor_from_trusted_cert,
+    ALL_VERIFICATION_ALGS, Cert, EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter,
+    KeyUsage, VerifiedPath, anchor_from_trusted_cert,
 };
 
-use super::{Purpose, Question, Verdict, anchor_problem};
+use super::{Purpose, Question, Verdict, anchor_problem, purpose};
 use crate::pki::certificate::Certificate;
 use crate::pki::general_name::{self, GeneralName};
 
@@ -76,49 +78,66 @@ impl<'a> Path<'a> {
         }
     }
 
-    // Validity has a verdict of its own: here it is enough that all are valid at some time.
+    fn complete(
+        question: &Question<'a>,
+        between: Vec<&'a Certificate>,
+        anchor: &'a Certificate,
+        at: OffsetDateTime,
+    ) -> Self {
+        let mut path = Self {
+            between,
+            anchor: Some(anchor),
+            at,
+            ..Self::alone(question)
+        };
+        path.problem = path.overlooked();
+        path
+    }
+
+    // Validity has a verdict of its own: here it is enough that all are valid at some time. Where
+    // there is no path with nothing against it, the first with something against it is taken.
     fn validated(question: &Question<'a>, anchor: &'a Certificate) -> Result<Self, Error> {
         let all = [question.certificate].into_iter().chain(question.untrusted);
         let mut times = vec![question.at];
         times.extend(all.map(|one| question.at.min(one.not_after).max(one.not_before)));
         let mut refused = None;
-        let own = question.certificate;
         for at in times {
-            let check = |constraints| {
-                let trust = (anchor, constraints);
-                validate(own, question.untrusted, trust, at, &AnyPurpose)
-            };
-            let result = match check(NameConstraints::Checked) {
+            let path = |constraints| Self::validated_at(question, anchor, at, constraints);
+            let result = match path(NameConstraints::Checked) {
                 // webpki compares no mailboxes, and refuses all where some are constrained.
                 Err(Error::NameConstraintViolation) if anchor.bounds.is_known() => {
-                    check(NameConstraints::LeftToUs)
+                    path(NameConstraints::LeftToUs)
                 }
                 other => other,
             };
             match result {
-                Ok(between) => {
-                    let anchor = Some(anchor);
-                    let mut path = Self {
-                        between,
-                        anchor,
-                        at,
-                        ..Self::alone(question)
-                    };
-                    path.problem = path.overlooked();
-                    return Ok(path);
-                }
-                Err(error) => {
-                    let is_of_time = matches!(
-                        error,
-                        Error::CertExpired { .. } | Error::CertNotValidYet { .. }
-                    );
-                    if !is_of_time || refused.is_none() {
-                        refused = Some(error);
-                    }
-                }
+                Ok(path) => return Ok(path),
+                Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. })
+                    if refused.is_some() => {}
+                Err(error) => refused = Some(error),
             }
         }
         Err(refused.unwrap_or(Error::UnknownIssuer))
+    }
+
+    fn validated_at(
+        question: &Question<'a>,
+        anchor: &'a Certificate,
+        at: OffsetDateTime,
+        constraints: NameConstraints,
+    ) -> Result<Self, Error> {
+        let questionable = RefCell::new(None);
+        let accept = |between: Vec<&'a Certificate>| {
+            let path = Self::complete(question, between, anchor, at);
+            let is_good = path.problem.is_none();
+            questionable.borrow_mut().get_or_insert(path);
+            is_good
+        };
+        let trust = (anchor, constraints);
+        match validate(question, trust, at, &AnyPurpose, &accept) {
+            Ok(between) => Ok(Self::complete(question, between, anchor, at)),
+            Err(error) => questionable.into_inner().ok_or(error),
+        }
     }
 
     // By the names alone, but rather by the signature where several have a name.
@@ -195,24 +214,56 @@ impl<'a> Path<'a> {
         self.anchor.is_some_and(|anchor| anchor.as_der() == own)
     }
 
-    /// What webpki has against the path for a purpose, after it had nothing against it for any.
-    pub fn purpose_problem(&self, question: &Question<'_>, purpose: Purpose) -> Option<String> {
-        let anchor = self.anchor.filter(|_| self.problem.is_none())?;
-        if self.is_trusted_itself() {
-            return None;
-        }
+    /// What stands against using it for a purpose, whose object identifier is `wanted`.
+    pub fn purpose_problem(
+        &self,
+        question: &Question<'a>,
+        purpose: Purpose,
+        wanted: ObjectIdentifier,
+    ) -> Option<String> {
+        let lacks =
+            |one: &&Certificate| !one.purposes.is_empty() && !one.purposes.contains(&wanted);
+        let lacking = self.certificates().find(lacks);
+        let anchor = self.anchor.filter(|_| self.problem.is_none());
+        let Some(anchor) = anchor.filter(|_| !self.is_trusted_itself()) else {
+            return lacking.map(|one| self.lacks(one, wanted));
+        };
         let usage = match purpose {
             Purpose::Client => KeyUsage::client_auth(),
             Purpose::Server | Purpose::Any => KeyUsage::server_auth(),
         };
         let trust = (anchor, NameConstraints::LeftToUs);
-        let refused = validate(self.own, question.untrusted, trust, self.at, &usage).err()?;
-        Some(self.refusal(question, &refused))
+        let accept = |between: Vec<&'a Certificate>| {
+            let path = Self::complete(question, between, anchor, self.at);
+            path.problem.is_none()
+        };
+        match (validate(question, trust, self.at, &usage, &accept), lacking) {
+            // webpki does not look at the trusted CA's.
+            (Ok(_), _) => lacks(&anchor).then(|| self.lacks(anchor, wanted)),
+            (Err(_), Some(one)) => Some(self.lacks(one, wanted)),
+            (Err(error), None) => Some(self.refusal(question, &error)),
+        }
+    }
+
+    fn lacks(&self, certificate: &Certificate, wanted: ObjectIdentifier) -> String {
+        let whose = if std::ptr::eq(certificate, self.own) {
+            "its purposes are".into()
+        } else {
+            let name = &certificate.subject;
+            format!("the purposes of {name}, which is in the chain, are")
+        };
+        let wanted = purpose::short(wanted);
+        format!("{whose} {}, not {wanted}", purpose::all_of(certificate))
     }
 
     // What webpki leaves out: keyUsage and key identifiers of issuers, the trusted CA's
     // pathLenConstraint, and names that stand in the CN.
     fn overlooked(&self) -> Option<String> {
+        if let Some(one) = self.certificates().find(|one| one.unreadable.is_some())
+            && let Some(extension) = &one.unreadable
+        {
+            return Some(format!("the {extension} of {} cannot be read", one.title()));
+        }
         for (certificate, issuer) in self.links() {
             let (who, name) = (self.who(certificate), &issuer.subject);
             let is_anchor = self
@@ -400,15 +451,15 @@ enum NameConstraints {
     LeftToUs,
 }
 
-// The intermediate certificates of the path.
+// The intermediate certificates of the first path that is valid and that `accept` takes.
 fn validate<'a>(
-    own: &Certificate,
-    untrusted: &'a [Certificate],
+    question: &Question<'a>,
     (anchor, constraints): (&Certificate, NameConstraints),
     at: OffsetDateTime,
     usage: &impl ExtendedKeyUsageValidator,
+    accept: &dyn Fn(Vec<&'a Certificate>) -> bool,
 ) -> Result<Vec<&'a Certificate>, Error> {
-    let own = CertificateDer::from(own.as_der());
+    let own = CertificateDer::from(question.certificate.as_der());
     let own = EndEntityCert::try_from(&own)?;
     let trusted = CertificateDer::from(anchor.as_der());
     let mut trusted = anchor_from_trusted_cert(&trusted)?;
@@ -416,12 +467,22 @@ fn validate<'a>(
         trusted.name_constraints = None;
     }
     let anchors = [trusted];
+    let untrusted = question.untrusted;
     let between: Vec<_> = untrusted
         .iter()
         .map(|one| CertificateDer::from(one.as_der()))
         .collect();
     let seconds = u64::try_from(at.unix_timestamp()).unwrap_or_default();
     let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let intermediates_of = |path: &VerifiedPath<'_>| -> Vec<&'a Certificate> {
+        let all = path.intermediate_certificates();
+        let known = |one: &Cert<'_>| untrusted.iter().find(|known| known.as_der() == &*one.der());
+        all.filter_map(known).collect()
+    };
+    let take = |path: &VerifiedPath<'_>| {
+        let is_taken = accept(intermediates_of(path));
+        is_taken.then_some(()).ok_or(Error::UnknownIssuer)
+    };
     let path = own.verify_for_usage(
         ALL_VERIFICATION_ALGS,
         &anchors,
@@ -429,13 +490,9 @@ fn validate<'a>(
         time,
         usage,
         None,
-        None,
+        Some(&take),
     )?;
-    let found = path.intermediate_certificates().filter_map(|one| {
-        let der = one.der();
-        untrusted.iter().find(|known| known.as_der() == &*der)
-    });
-    Ok(found.collect())
+    Ok(intermediates_of(&path))
 }
 
 // The names that are bound by what the issuers may certify: one in the CN counts where the

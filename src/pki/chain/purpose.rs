@@ -14,31 +14,12 @@ pub(super) fn check(question: &Question<'_>, path: &Path<'_>, purpose: Purpose) 
         Purpose::Server | Purpose::Any => SERVER_AUTH,
     };
     let own = question.certificate;
-    let lacking = path
-        .certificates()
-        .find(|one| !one.purposes.is_empty() && !one.purposes.contains(&wanted));
-    let problem = if let Some(lacking) = lacking {
-        let whose = if std::ptr::eq(lacking, own) {
-            "its purposes are".into()
-        } else {
-            format!(
-                "the purposes of {}, which is in the chain, are",
-                lacking.subject
-            )
-        };
-        Some(format!(
-            "{whose} {}, not {}",
-            purposes(lacking),
-            short(wanted)
-        ))
-    } else {
-        usage_problem(own, purpose).or_else(|| path.purpose_problem(question, purpose))
-    };
-    match problem {
+    let problem = path.purpose_problem(question, purpose, wanted);
+    match problem.or_else(|| usage_problem(own, purpose)) {
         None if own.purposes.is_empty() => {
             Verdict::Ok("it names no purposes, and so has all".into())
         }
-        None => Verdict::Ok(format!("its purposes are {}", purposes(own))),
+        None => Verdict::Ok(format!("its purposes are {}", all_of(own))),
         Some(problem) if question.purpose == Purpose::Any => Verdict::No(problem),
         Some(problem) => Verdict::Failed(problem),
     }
@@ -66,12 +47,14 @@ fn usage_problem(own: &Certificate, purpose: Purpose) -> Option<String> {
     }
 }
 
-fn purposes(certificate: &Certificate) -> String {
+/// The purposes of a certificate by their names.
+pub(super) fn all_of(certificate: &Certificate) -> String {
     let names = certificate.purposes.iter().map(|oid| short(*oid));
     names.collect::<Vec<_>>().join(", ")
 }
 
-fn short(purpose: ObjectIdentifier) -> String {
+/// A purpose by its name.
+pub(super) fn short(purpose: ObjectIdentifier) -> String {
     let name = oid_name(purpose);
     name.strip_prefix("id-kp-").unwrap_or(&name).to_owned()
 }

@@ -6,6 +6,7 @@ use super::words::{self, Moment};
 use super::{Question, Verdict};
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::{CertificateList, reason_name};
+use crate::pki::hex;
 
 pub(super) fn check(question: &Question<'_>, path: &Path<'_>) -> Verdict {
     if question.lists.is_empty() {
@@ -54,9 +55,13 @@ fn usable<'a>(
     });
     let mut wrong = None;
     for list in own.iter().rev() {
-        match list.verify_signature(issuer) {
-            Ok(()) => return Ok(list),
-            Err(error) => wrong = wrong.or(Some(format!("{}: {error}", in_words(list)))),
+        let problem = match list.verify_signature(issuer) {
+            Ok(()) => other_key(list, issuer),
+            Err(error) => Some(format!("{}: {error}", in_words(list))),
+        };
+        match problem {
+            None => return Ok(list),
+            Some(problem) => wrong = wrong.or(Some(problem)),
         }
     }
     Err(wrong.unwrap_or_else(|| {
@@ -65,6 +70,17 @@ fn usable<'a>(
         let others = others.join(" and ");
         format!("it needs a CRL by {name}, and there is one by {others}")
     }))
+}
+
+// OpenSSL finds no CRL then.
+fn other_key(list: &CertificateList, issuer: &Certificate) -> Option<String> {
+    let asked = list.authority_key_identifier.as_ref()?;
+    let found = issuer.subject_key_identifier.as_ref()?;
+    (asked != found).then(|| {
+        let (named, name) = (in_words(list), &issuer.subject);
+        let (asked, found) = (hex::upper(asked), hex::upper(found));
+        format!("{named} names the issuer's key {asked}, but that of {name} is {found}")
+    })
 }
 
 fn look_up(

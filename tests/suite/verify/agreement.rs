@@ -2,6 +2,7 @@
 //! with their reason.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::net::IpAddr;
 
 use time::format_description::well_known::Rfc3339;
@@ -332,6 +333,18 @@ fn validity_and_names_are_judged_as_openssl_and_gnutls_do() {
 }
 
 fn make_lists(lab: &Lab) {
+    lab.renewal(
+        "rekeyed",
+        &ROOT
+            .replace("=hash", "=00112233")
+            .replace("authorityKeyIdentifier=keyid\n", ""),
+        &[],
+    );
+    lab.leaf(
+        "root",
+        "keyless",
+        &LEAF.replace("authorityKeyIdentifier=keyid\n", ""),
+    );
     lab.leaf("root", "revoked", LEAF);
     lab.leaf("root", "held", LEAF);
     let begun = asn1(now() - Duration::hours(1));
@@ -420,6 +433,11 @@ fn crls_are_judged_as_openssl_and_gnutls_do() {
             "revoked.pem --crl twin.crl --crl root.crl",
         )
         .fails("CRL: (keyCompromise)"),
+        case(
+            "CRL for another key identifier",
+            "keyless.pem --crl root.crl --ca-file rekeyed.pem",
+        )
+        .fails("CRL: but that of O=Lab, CN=root is 00112233"),
         case("altered CRL", "good.pem --crl altered.crl")
             .fails("CRL: the signature does not match the key of O=Lab, CN=root"),
         case(
@@ -472,6 +490,13 @@ fn make_chains(lab: &Lab) {
         &format!("{ROOT}extendedKeyUsage=clientAuth\n"),
     );
     lab.leaf("clients", "narrow", LEAF);
+    fs::copy(lab.dir.file("clients.csr"), lab.dir.file("clients-bad.csr")).expect("copy");
+    lab.sign(
+        "root",
+        "clients-bad",
+        &ROOT.replace("keyCertSign,", ""),
+        &[],
+    );
     lab.intermediate(
         "root",
         "short",
@@ -588,6 +613,9 @@ fn chains_are_judged_as_openssl_and_gnutls_do() {
         case("CA with another number", "numbered.pem --ca-file again.pem")
             .fails("chain: it names its issuer's certificate 1001, but that of O=Lab, CN=root is 1").differs(GnuTls, "it does not compare the issuer's number"),
         case("renewed CA", "good.pem --ca-file again.pem"),
+        case("two of a name, the wrong one first", "narrow.pem --untrusted clients-bad.pem --untrusted clients.pem --purpose client")
+        .differs(OpenSsl, "it tries the first of a name only")
+        .differs(GnuTls, "it tries the first of a name only"),
         case("renewed CA beside the expired one", "good.pem --ca-file bundle.pem"),
     ];
     compare("chains", &lab, &cases);
