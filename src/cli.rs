@@ -1,4 +1,5 @@
 //! The command line: its words and its help, and nothing else.
+#![allow(missing_docs, reason = "every doc comment here is a help text")]
 
 use std::path::PathBuf;
 
@@ -92,26 +93,72 @@ impl Global {
     }
 }
 
-/// The commands; the words of their help stand at their arguments below.
+// Only the arguments of the command that is run are made; the rest is for the list of commands.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs)]
+#[command(defer = true)]
 pub enum Command {
+    /// Make a CA: its directory, key, certificate and openssl.cnf
+    ///
+    /// The directory is one that `openssl ca -config openssl.cnf` works in as well. One that
+    /// already holds a CA is refused and left as it is.
     Init(Init),
+    /// Make a mail host's key and its certificate request
+    ///
+    /// In a CA directory the key waits in hosts/HOST.next until `mailca sign` makes it the host's
+    /// current one, and the request is newreq.pem. With --out-dir no CA is needed: HOST.key and
+    /// HOST.csr are made there, and only the request needs to travel to the CA.
     Req(Req),
+    /// Sign certificate requests
+    ///
+    /// The request is PKCS#10 in PEM or DER, or the newreq.pem of the book: a self-signed
+    /// certificate with its private key in the same file. What is certified is shown first: the
+    /// subject as the policy leaves it, the names, the purposes of the profile. Of the request's
+    /// extensions only the SubjectAltName counts.
+    ///
+    /// Several requests are signed by one command. One that is refused is named and does not spoil
+    /// the others (exit status 3), unless --atomic says so. Their certificates are in newcerts/,
+    /// and in --out-dir; newcert.pem is that of a single request only.
     Sign(Sign),
+    /// Make sure that a mail host has a key and a certificate
+    ///
+    /// Does what `req` and `sign` do, for a host whose key lives in the CA directory. Run again, it
+    /// changes nothing while the names and the profile are the same and the certificate is not
+    /// about to expire.
     Issue(Issue),
+    /// Revoke certificates and publish a new CRL
+    ///
+    /// CERT is a file, a serial number in hexadecimal digits, or a host, whose valid certificate is
+    /// meant. The register, the CRL and the link by which mail servers find it change together. What
+    /// each kind of mail server needs is printed, since Postfix and OpenSMTPD read no CRL.
+    ///
+    /// A key that was revoked as keyCompromise never gets a certificate again.
     Revoke(Revoke),
+    /// Publish a new CRL
+    ///
+    /// It lists what the register has as revoked, and takes the place of the one before in both forms,
+    /// PEM and DER, and under its hash. A CRL that has expired makes mail servers that read it refuse
+    /// every client certificate: run this once a day with --expiring.
     Crl(Crl),
+    /// Print the lines that wire a host's certificate into sendmail.mc
+    ///
+    /// The lines go to standard output and nothing else does, so that they can be appended. They
+    /// begin with an empty line and stand between two marks, by which --into finds them again.
     EmitMc(EmitMc),
+    /// Say whether a certificate is good, and why not
+    ///
+    /// Looked at, a line each: the chain to a trusted CA and that CA itself, the validity, the host
+    /// name, the purposes, the CRL, the register, and whether the host's private key belongs to it.
+    /// The trusted CA and the CRL are those of the CA directory unless --ca-file and --crl name others.
+    /// Nothing is changed.
+    ///
+    /// Exit status: 0 all is well, 3 something is wrong with the certificate, 1 it cannot be read.
     Verify(Verify),
+    /// Print a completion script for a shell
     Completions(Completions),
+    /// Write the manual pages into a directory
     Man(Man),
 }
 
-/// Make a CA: its directory, key, certificate and openssl.cnf
-///
-/// The directory is one that `openssl ca -config openssl.cnf` works in as well. One that already
-/// holds a CA is refused and left as it is.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -148,11 +195,6 @@ pub struct Init {
     pub if_missing: bool,
 }
 
-/// Make a mail host's key and its certificate request
-///
-/// In a CA directory the key waits in hosts/HOST.next until `mailca sign` makes it the host's
-/// current one, and the request is newreq.pem. With --out-dir no CA is needed: HOST.key and
-/// HOST.csr are made there, and only the request needs to travel to the CA.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -177,16 +219,6 @@ pub struct Req {
     pub if_missing: bool,
 }
 
-/// Sign certificate requests
-///
-/// The request is PKCS#10 in PEM or DER, or the newreq.pem of the book: a self-signed certificate
-/// with its private key in the same file. What is certified is shown first: the subject as the
-/// policy leaves it, the names, the purposes of the profile. Of the request's extensions only the
-/// SubjectAltName counts.
-///
-/// Several requests are signed by one command. One that is refused is named and does not spoil
-/// the others (exit status 3), unless --atomic says so. Their certificates are in newcerts/, and in
-/// --out-dir; newcert.pem is that of a single request only.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -230,11 +262,6 @@ pub struct Sign {
     pub not_after: Option<OffsetDateTime>,
 }
 
-/// Make sure that a mail host has a key and a certificate
-///
-/// Does what `req` and `sign` do, for a host whose key lives in the CA directory. Run again, it
-/// changes nothing while the names and the profile are the same and the certificate is not about
-/// to expire.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -263,7 +290,7 @@ pub struct Issue {
     pub atomic: bool,
 }
 
-/// Who a certificate is for.
+// Who a certificate is for. (A doc comment would replace the description of the command.)
 #[derive(Clone, Debug, Args)]
 pub struct Host {
     /// The mail host's full name [default: this machine's]
@@ -277,7 +304,7 @@ pub struct Host {
     pub subject: Option<Name>,
 }
 
-/// What a certificate is for, and how long.
+// What a certificate is for, and how long.
 #[derive(Clone, Debug, Args)]
 pub struct Terms {
     /// What the certificate is for: relay (server and client), server, client [default: relay]
@@ -288,13 +315,6 @@ pub struct Terms {
     pub days: Option<u32>,
 }
 
-/// Revoke certificates and publish a new CRL
-///
-/// CERT is a file, a serial number in hexadecimal digits, or a host, whose valid certificate is
-/// meant. The register, the CRL and the link by which mail servers find it change together. What
-/// each kind of mail server needs is printed, since Postfix and OpenSMTPD read no CRL.
-///
-/// A key that was revoked as keyCompromise never gets a certificate again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -322,11 +342,6 @@ pub struct Revoke {
     pub no_crl: bool,
 }
 
-/// Publish a new CRL
-///
-/// It lists what the register has as revoked, and takes the place of the one before in both forms,
-/// PEM and DER, and under its hash. A CRL that has expired makes mail servers that read it refuse
-/// every client certificate: run this once a day with --expiring.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -345,10 +360,6 @@ pub struct Crl {
     pub out: Option<PathBuf>,
 }
 
-/// Print the lines that wire a host's certificate into sendmail.mc
-///
-/// The lines go to standard output and nothing else does, so that they can be appended. They
-/// begin with an empty line and stand between two marks, by which --into finds them again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -370,14 +381,6 @@ pub struct EmitMc {
     pub into: Option<PathBuf>,
 }
 
-/// Say whether a certificate is good, and why not
-///
-/// Looked at, a line each: the chain to a trusted CA and that CA itself, the validity, the host
-/// name, the purposes, the CRL, the register, and whether the host's private key belongs to it.
-/// The trusted CA and the CRL are those of the CA directory unless --ca-file and --crl name others.
-/// Nothing is changed.
-///
-/// Exit status: 0 all is well, 3 something is wrong with the certificate, 1 it cannot be read.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -413,7 +416,6 @@ pub struct Verify {
     pub key: Option<PathBuf>,
 }
 
-/// Print a completion script for a shell
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -425,7 +427,6 @@ pub struct Completions {
     pub shell: clap_complete::Shell,
 }
 
-/// Write the manual pages into a directory
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -464,4 +465,24 @@ fn url(text: &str) -> Result<String, String> {
     well_formed
         .then(|| text.to_owned())
         .ok_or_else(|| "it is not a URL such as http://ca.example.com/crl.der".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    // What the arguments say of their command replaces what the list of commands says.
+    #[test]
+    fn a_command_is_described_alike_in_the_list_of_commands_and_in_its_own_help() {
+        let mut built = Cli::command();
+        built.build();
+        for command in Cli::command().get_subcommands() {
+            let own = built.find_subcommand(command.get_name()).unwrap();
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            assert_eq!(command.get_about(), own.get_about());
+            assert_eq!(command.get_long_about(), own.get_long_about());
+        }
+    }
 }

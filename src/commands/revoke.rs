@@ -167,35 +167,41 @@ fn confirm(
     revocation: &Revocation,
     no_crl: bool,
 ) -> Result<()> {
-    let mut review = Review::new(session.context.terminal.width());
-    review.field("Issuer", &store.certificate.subject.to_string());
-    review.field("Directory", &store.settings.root.display().to_string());
+    let mut lines = Vec::new();
     for one in chosen {
         let end = report::date(one.row.not_after);
         let title = text::one_line(&one.title());
-        let serial = &one.row.serial;
-        let mut line = format!("{serial}, {title}, valid until {end}");
+        let mut line = format!("{}, {title}, valid until {end}", one.row.serial);
         if let Some(host) = current_host(store, one)? {
             line = format!("{line}; {} uses it", store.hosts.current(&host).display());
         }
-        review.field("Revoke", &line);
+        lines.push(line);
     }
     let since = match revocation.compromised_at {
         Some(since) => format!(", since {}", report::moment(since)),
         None => String::new(),
     };
-    review.field("Reason", &format!("{}{since}", revocation.reason));
     let crl = if no_crl {
         "none: mail servers go on accepting it until mailca crl".into()
     } else {
         format!("a new one in {}", store.settings.crl.display())
     };
-    review.field("CRL", &crl);
     let question = match chosen {
         [_] => "Revoke the certificate?".into(),
         several => format!("Revoke these {} certificates?", several.len()),
     };
-    session.confirm(&review.finish(), &question)
+    let review = |width| {
+        let mut review = Review::new(width);
+        review.field("Issuer", &store.certificate.subject.to_string());
+        review.field("Directory", &store.settings.root.display().to_string());
+        for line in &lines {
+            review.field("Revoke", line);
+        }
+        review.field("Reason", &format!("{}{since}", revocation.reason));
+        review.field("CRL", &crl);
+        review.finish()
+    };
+    session.confirm(review, &question)
 }
 
 // The host whose files it is in at the moment.

@@ -172,8 +172,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Asks before something is done, unless `--yes` said it; shows `review` first.
-    pub fn confirm(&mut self, review: &str, question: &str) -> Result<()> {
+    /// Asks before something is done, unless `--yes` said it; shows the `review` first, for which
+    /// there is a width in columns.
+    pub fn confirm(&mut self, review: impl FnOnce(usize) -> String, question: &str) -> Result<()> {
         if self.global.yes {
             return Ok(());
         }
@@ -183,7 +184,8 @@ impl<'a> Session<'a> {
                 option: "--yes",
             });
         }
-        self.context.terminal.show(&text::for_terminal(review))?;
+        let review = review(self.context.terminal.width());
+        self.context.terminal.show(&text::for_terminal(&review))?;
         if self.context.terminal.confirm(question)? {
             Ok(())
         } else {

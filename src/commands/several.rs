@@ -209,12 +209,11 @@ fn confirm(session: &mut Session<'_>, store: &Store, cases: &[Case<'_>]) -> Resu
         }
     }
     store.private_key()?;
-    let review = review(store, cases, &notes);
     let question = match cases.len() {
         1 => "Sign the certificate?".into(),
         count => format!("Sign {count} certificates?"),
     };
-    session.confirm(&review, &question)
+    session.confirm(|_| review(store, cases, &notes), &question)
 }
 
 fn review(store: &Store, cases: &[Case<'_>], notes: &[String]) -> String {

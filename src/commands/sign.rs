@@ -203,8 +203,7 @@ pub fn confirm(session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<
     }
     // What would fail after all the answers fails before the first question.
     store.private_key()?;
-    let width = session.context.terminal.width();
-    session.confirm(&plan.review(store, width), "Sign the certificate?")
+    session.confirm(|width| plan.review(store, width), "Sign the certificate?")
 }
 
 fn read_request(

@@ -404,7 +404,7 @@ impl<'e> Reader<'e> {
 
     /// Resolves quotes, escapes and variables.
     fn expand(&self, section: &str, text: &str) -> Result<String, Fault> {
-        let mut out = String::new();
+        let mut out = String::with_capacity(text.len());
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
             let rest = chars.as_str();
@@ -492,14 +492,17 @@ fn split_qualified(text: &str, len: impl Fn(&str) -> usize) -> (Option<&str>, &s
 
 /// Joins the lines that a backslash continues, each with the number of the
 /// first. OpenSSL takes `\\` at the end for an escaped one, and `\\\` too.
-fn logical_lines(text: &str) -> Vec<(usize, String)> {
+fn logical_lines(text: &str) -> Vec<(usize, Cow<'_, str>)> {
     let mut lines = Vec::new();
-    let mut open = None;
+    let mut open: Option<(usize, Cow<'_, str>)> = None;
     for (index, line) in text.split('\n').enumerate() {
-        let (first, mut joined) = open.take().unwrap_or((index + 1, String::new()));
-        joined.push_str(line.trim_end_matches('\r'));
+        let line = line.trim_end_matches('\r');
+        let (first, mut joined) = match open.take() {
+            Some((first, begun)) => (first, begun + line),
+            None => (index + 1, Cow::from(line)),
+        };
         if joined.ends_with('\\') && !joined.ends_with("\\\\") {
-            joined.pop();
+            joined.to_mut().pop();
             open = Some((first, joined));
         } else {
             lines.push((first, joined));
@@ -575,7 +578,8 @@ fn read_text(path: &Path, file: File, metadata: &Metadata) -> Result<String, Con
         let path = path.to_owned();
         return Err(ConfError::NotAFile { path });
     }
-    let mut bytes = Vec::new();
+    let size = usize::try_from(metadata.len()).unwrap_or(MAX_FILE);
+    let mut bytes = Vec::with_capacity(size.min(MAX_FILE) + 1);
     let read = file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes);
     if read.map_err(|source| cannot_read(path, source))? > MAX_FILE {
         let path = path.to_owned();
