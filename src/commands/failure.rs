@@ -269,6 +269,17 @@ fn refusal(error: &Refusal) -> Option<String> {
         Refusal::CaKey | Refusal::CompromisedKey(_) => {
             Some("make another key: mailca req HOST".into())
         }
+        Refusal::IssuerExpired { certs, .. } => Some(format!(
+            "put the new certificate of that CA into {}",
+            certs.display()
+        )),
+        Refusal::Useless { .. } => {
+            Some("have the CA's own key certified again, without what stands in the way".into())
+        }
+        Refusal::NotForProfile { instead, .. } => Some(match instead {
+            Some(profile) => format!("sign with --profile {profile}"),
+            None => "have the CA's own key certified again, without extendedKeyUsage".into(),
+        }),
         Refusal::NoName(_) => Some("name the host with --san mail.example.com".into()),
         Refusal::OutlivesCa { .. } => {
             Some("leave out --days to get the longest that is possible".into())
@@ -277,7 +288,7 @@ fn refusal(error: &Refusal) -> Option<String> {
             let make = shell_line(&["mkdir", &path.to_string_lossy()]);
             Some(format!("make it ({make}), or change openssl.cnf"))
         }
-        Refusal::NotPermitted { .. } => {
+        Refusal::OutOfBounds { .. } => {
             Some("leave the name out, or have it certified by a CA for that domain".into())
         }
         Refusal::ChangedMeanwhile(_) => Some("run the command again".into()),

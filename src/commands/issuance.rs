@@ -12,6 +12,7 @@ use crate::pki::certificate;
 use crate::pki::general_name::GeneralName;
 use crate::pki::key::PrivateKey;
 use crate::pki::name::Name;
+use crate::pki::name_constraints::Violation;
 use crate::pki::profile::Profile;
 use crate::pki::public_key;
 use crate::pki::request::Request;
@@ -42,6 +43,23 @@ pub enum Refusal {
         path: PathBuf,
         problem: &'static str,
     },
+    /// The certificate of the CA's issuer has ended.
+    #[error("the CA certificate {}, by whose CA ours is certified, expired on {}", .path.display(), report::date(*.not_after))]
+    IssuerExpired {
+        path: PathBuf,
+        certs: PathBuf,
+        not_after: OffsetDateTime,
+    },
+    /// Verifiers refuse whatever a certificate of the chain is above.
+    #[error("no certificate below {} would be accepted: {fault}", .path.display())]
+    Useless { path: PathBuf, fault: String },
+    /// Verifiers take the purposes of a CA certificate as the limit of those below.
+    #[error("the extendedKeyUsage of {} does not permit {profile} certificates", .path.display())]
+    NotForProfile {
+        path: PathBuf,
+        profile: Profile,
+        instead: Option<Profile>,
+    },
     /// Where every certificate is kept there is nothing.
     #[error("there is no directory {} for the certificates issued", .0.display())]
     NoPlace(PathBuf),
@@ -57,9 +75,9 @@ pub enum Refusal {
     /// A commonName has at most 64 characters.
     #[error("the first name {name} has {length} characters, but 64 are the limit of a commonName")]
     LongName { name: String, length: usize },
-    /// Clients would refuse such a name from this CA.
-    #[error("the name constraints of {} do not permit {name}", .path.display())]
-    NotPermitted { name: String, path: PathBuf },
+    /// Verifiers would refuse such a name below this CA certificate.
+    #[error("the name constraints of {} {violation}", .path.display())]
+    OutOfBounds { path: PathBuf, violation: Violation },
     /// Asked for a certificate that outlives its issuer.
     #[error("the certificate would be valid until {}, but the CA is only until {}", report::moment(*.asked), report::moment(*.ca))]
     OutlivesCa {
@@ -154,6 +172,7 @@ pub fn plan(
     }
     let subject = subject(store, request, terms, &mut notes)?;
     let profile = terms.profile.unwrap_or(store.settings.profile);
+    check_profile(store, profile)?;
     let names = names(request, terms, profile, &mut notes)?;
     check_bounds(store, &subject, &names)?;
     let (not_before, not_after) = validity(store, terms, now, &mut notes)?;
@@ -202,15 +221,69 @@ fn check_ca(store: &Store, now: OffsetDateTime) -> Result<(), Refusal> {
             now,
         });
     }
-    let problem = match (ca.is_ca, ca.may_sign_certificates) {
-        (false, _) => "basicConstraints does not say CA:TRUE",
-        (true, false) => "keyUsage does not include keyCertSign",
-        (true, true) => return Ok(()),
+    if !ca.is_ca {
+        return Err(Refusal::NotCa {
+            path: path(),
+            problem: "basicConstraints does not say CA:TRUE",
+        });
+    }
+    if let Some(expired) = store
+        .issuers
+        .iter()
+        .find(|issuer| issuer.certificate.not_after < now)
+    {
+        return Err(Refusal::IssuerExpired {
+            path: expired.path.clone(),
+            certs: store.settings.certs.clone(),
+            not_after: expired.certificate.not_after,
+        });
+    }
+    check_chain(store)
+}
+
+// What RFC 5280 section 6.1 has a verifier check of every CA certificate in the chain.
+fn check_chain(store: &Store) -> Result<(), Refusal> {
+    let chain: Vec<_> = store.chain().collect();
+    for (below, (path, ca)) in chain.iter().enumerate() {
+        let fault = if ca.fault.is_some() {
+            ca.fault.clone()
+        } else if !ca.may_sign_certificates {
+            Some("its keyUsage does not include keyCertSign".into())
+        } else if let Some(most) = ca.path_length.filter(|most| (*most as usize) < below) {
+            Some(format!(
+                "its pathlen permits {most} CAs below it, and there are {below}"
+            ))
+        } else {
+            let bounds = ca.bounds.iter();
+            let mut held = bounds.flat_map(|bounds| {
+                let lower = chain[..below].iter();
+                lower.map(|(_, ca)| bounds.check(&ca.subject, &ca.names))
+            });
+            let violation = held.find_map(Result::err);
+            violation.map(|violation| format!("its name constraints {violation}"))
+        };
+        if let Some(fault) = fault {
+            let path = path.to_path_buf();
+            return Err(Refusal::Useless { path, fault });
+        }
+    }
+    Ok(())
+}
+
+fn check_profile(store: &Store, profile: Profile) -> Result<(), Refusal> {
+    let purposes = profile.purposes();
+    let permits = |profile: &Profile| {
+        let mut chain = store.chain();
+        chain.all(|(_, ca)| ca.permits_purposes(profile.purposes()))
     };
-    Err(Refusal::NotCa {
-        path: path(),
-        problem,
-    })
+    match store.chain().find(|(_, ca)| !ca.permits_purposes(purposes)) {
+        Some((path, _)) => Err(Refusal::NotForProfile {
+            path: path.to_owned(),
+            profile,
+            instead: Profile::ALL.into_iter().find(permits),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn subject(
@@ -268,20 +341,18 @@ fn names(
     Ok(names)
 }
 
-// E-mail addresses of the subject are held against the constraints too (RFC 5280 4.2.1.10).
 fn check_bounds(store: &Store, subject: &Name, names: &[GeneralName]) -> Result<(), Refusal> {
-    let mailboxes = subject.email_addresses();
-    let mut all = names
-        .iter()
-        .cloned()
-        .chain(mailboxes.into_iter().map(GeneralName::Email));
-    match all.find(|name| !store.certificate.bounds.permit(name)) {
-        Some(name) => Err(Refusal::NotPermitted {
-            name: name.to_string(),
-            path: store.settings.certificate.clone(),
-        }),
-        None => Ok(()),
+    for (path, ca) in store.chain() {
+        if let Some(bounds) = &ca.bounds {
+            bounds
+                .check_end_entity(subject, names)
+                .map_err(|violation| Refusal::OutOfBounds {
+                    path: path.to_owned(),
+                    violation,
+                })?;
+        }
     }
+    Ok(())
 }
 
 fn validity(

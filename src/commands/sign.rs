@@ -173,7 +173,8 @@ fn read_all<'h>(
             bail!(SignError::StandardInputAmongOthers);
         }
         if path.is_dir() {
-            let found = files::list(path, "csr")?;
+            let is_request = |path: &Path| path.extension().is_some_and(|it| it == "csr");
+            let found = files::list(path, is_request)?;
             if found.is_empty() {
                 bail!(SignError::NoRequests(path.clone()));
             }

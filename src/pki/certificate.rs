@@ -1,7 +1,7 @@
 //! A certificate as it is: what mailca needs to know of it, read once, and its bytes.
 
 use const_oid::ObjectIdentifier;
-use const_oid::db::rfc5280;
+use const_oid::db::{rfc5280, rfc6960};
 use thiserror::Error;
 use time::OffsetDateTime;
 use x509_parser::extensions::{
@@ -50,6 +50,8 @@ pub struct Certificate {
     pub subject_public_key_info: Vec<u8>,
     /// SubjectKeyIdentifier, if it has one
     pub subject_key_identifier: Option<Vec<u8>>,
+    /// the keyIdentifier of its AuthorityKeyIdentifier, if it has one
+    pub authority_key_identifier: Option<Vec<u8>>,
     /// the names of its SubjectAltName that mailca knows the kind of
     pub names: Vec<GeneralName>,
     /// ExtendedKeyUsage; empty where it has none
@@ -61,17 +63,18 @@ pub struct Certificate {
     /// keyUsage permits signing CRLs, or is absent
     pub may_sign_crls: bool,
     /// NameConstraints: what it may certify
-    pub bounds: Bounds,
+    pub bounds: Option<Bounds>,
+    /// why verifiers accept nothing that it signs, whatever else it says
+    pub fault: Option<String>,
     /// version: 1 and 2 have no extensions
     pub(super) version: u32,
     /// KeyUsage, if it has one
     pub(super) key_usage: Option<KeyUsage>,
     /// Netscape's certificate type, if it has one: whether that names TLS servers, and clients
     pub(super) netscape: Option<(bool, bool)>,
-    /// pathLenConstraint of its basicConstraints
-    pub(super) path_length: Option<u32>,
-    /// keyIdentifier of its AuthorityKeyIdentifier
-    pub(super) issuer_key_identifier: Option<Vec<u8>>,
+    /// pathLenConstraint of its basicConstraints: how many CAs may come between it and the
+    /// certificate of a host
+    pub path_length: Option<u32>,
     /// authorityCertSerialNumber of its AuthorityKeyIdentifier
     pub(super) issuer_serial: Option<SerialNumber>,
     /// an extension that has a part in the validation and cannot be read, by its name
@@ -112,23 +115,27 @@ impl Certificate {
             not_after: tbs.validity.not_after.to_datetime(),
             subject_public_key_info: tbs.subject_pki.raw.to_vec(),
             subject_key_identifier: None,
+            authority_key_identifier: None,
             names: Vec::new(),
             purposes: Vec::new(),
             is_ca: false,
             may_sign_certificates: true,
             may_sign_crls: true,
-            bounds: Bounds::default(),
+            bounds: None,
+            fault: fault(tbs.extensions()),
             version: parsed.version().0 + 1,
             key_usage: None,
             netscape: None,
             path_length: None,
-            issuer_key_identifier: None,
             issuer_serial: None,
             unreadable: None,
             unknown_critical: None,
         };
         for extension in tbs.extensions() {
             certificate.note_strangeness(extension);
+            if oid_of(extension) == Some(rfc5280::ID_CE_NAME_CONSTRAINTS) {
+                certificate.bounds = Bounds::from_der(extension.value).ok();
+            }
             match extension.parsed_extension() {
                 ParsedExtension::BasicConstraints(basic) => {
                     certificate.is_ca = basic.ca;
@@ -144,12 +151,9 @@ impl Certificate {
                 }
                 ParsedExtension::AuthorityKeyIdentifier(issuer) => {
                     let identifier = issuer.key_identifier.as_ref();
-                    certificate.issuer_key_identifier = identifier.map(|it| it.0.to_vec());
+                    certificate.authority_key_identifier = identifier.map(|it| it.0.to_vec());
                     let serial = issuer.authority_cert_serial;
                     certificate.issuer_serial = serial.map(SerialNumber::from_certificate);
-                }
-                ParsedExtension::NameConstraints(constraints) => {
-                    certificate.bounds = Bounds::of(constraints);
                 }
                 ParsedExtension::SubjectKeyIdentifier(identifier) => {
                     certificate.subject_key_identifier = Some(identifier.0.to_vec());
@@ -167,7 +171,7 @@ impl Certificate {
     }
 
     fn note_strangeness(&mut self, extension: &X509Extension<'_>) {
-        let oid = ObjectIdentifier::new(&extension.oid.to_id_string()).ok();
+        let oid = oid_of(extension);
         let name = || oid.map_or_else(|| extension.oid.to_id_string(), oid_name);
         let is_validated = oid.is_some_and(|oid| VALIDATED.contains(&oid));
         let is_read = !matches!(
@@ -223,6 +227,17 @@ impl Certificate {
         signature::verify(&self.der, &issuer.subject.to_string(), key)
     }
 
+    /// The certificates of a PEM text after the first one, as far as they can be read.
+    #[must_use]
+    pub fn others_of_pem(bytes: &[u8]) -> Vec<Self> {
+        let blocks = pem_text::blocks(bytes).unwrap_or_default();
+        let certificates = blocks.iter().filter(|block| is_certificate(block));
+        certificates
+            .skip(1)
+            .filter_map(|block| Self::from_der(block.contents()).ok())
+            .collect()
+    }
+
     /// The DER as it came.
     #[must_use]
     pub fn as_der(&self) -> &[u8] {
@@ -248,6 +263,30 @@ impl Certificate {
         self.issuer.as_der() == self.subject.as_der()
     }
 
+    /// Whether `issuer` is a CA by whose name and key it says to be issued.
+    #[must_use]
+    pub fn is_issued_by(&self, issuer: &Self) -> bool {
+        let is_named = match (self.issuer.canonical(), issuer.subject.canonical()) {
+            (Ok(named), Ok(own)) => named == own,
+            _ => false,
+        };
+        let key = (
+            &self.authority_key_identifier,
+            &issuer.subject_key_identifier,
+        );
+        let is_key = !matches!(key, (Some(named), Some(own)) if named != own);
+        is_named && is_key && issuer.is_ca
+    }
+
+    /// Whether verifiers accept a certificate for all of `purposes` below this CA certificate:
+    /// OpenSSL takes its ExtendedKeyUsage as the limit of what is below, and anyExtendedKeyUsage
+    /// as nothing in particular.
+    #[must_use]
+    pub fn permits_purposes(&self, purposes: &[ObjectIdentifier]) -> bool {
+        let mut purposes = purposes.iter();
+        self.purposes.is_empty() || purposes.all(|purpose| self.purposes.contains(purpose))
+    }
+
     /// The name by which people call it: its first DNS name, else its CN, else its serial.
     #[must_use]
     pub fn title(&self) -> String {
@@ -258,6 +297,62 @@ impl Certificate {
 fn is_certificate(block: &pem::Pem) -> bool {
     let labels = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
     labels.contains(&block.tag())
+}
+
+// The extensions that OpenSSL knows where they are critical (`X509_supported_extension`), but for
+// those of proxies and of routing.
+const KNOWN: [ObjectIdentifier; 12] = [
+    rfc5280::ID_CE_KEY_USAGE,
+    rfc5280::ID_CE_SUBJECT_ALT_NAME,
+    rfc5280::ID_CE_BASIC_CONSTRAINTS,
+    rfc5280::ID_CE_NAME_CONSTRAINTS,
+    rfc5280::ID_CE_CRL_DISTRIBUTION_POINTS,
+    rfc5280::ID_CE_CERTIFICATE_POLICIES,
+    rfc5280::ID_CE_POLICY_MAPPINGS,
+    rfc5280::ID_CE_POLICY_CONSTRAINTS,
+    rfc5280::ID_CE_EXT_KEY_USAGE,
+    rfc5280::ID_CE_INHIBIT_ANY_POLICY,
+    rfc6960::ID_PKIX_OCSP_NOCHECK,
+    // nsCertType
+    ObjectIdentifier::new_unwrap("2.16.840.1.113730.1.1"),
+];
+
+// What a verifier has to refuse (RFC 5280 section 4.2), or can make no sense of.
+fn fault(extensions: &[X509Extension<'_>]) -> Option<String> {
+    let name = |extension: &X509Extension<'_>| {
+        let name = oid_of(extension).map_or_else(|| extension.oid.to_id_string(), oid_name);
+        name.trim_start_matches("id-ce-").to_owned()
+    };
+    extensions.iter().enumerate().find_map(|(at, extension)| {
+        let is_known = oid_of(extension).is_some_and(|oid| KNOWN.contains(&oid));
+        if extensions[..at].iter().any(|one| one.oid == extension.oid) {
+            Some(format!("it has the extension {} twice", name(extension)))
+        } else if extension.critical && !is_known {
+            Some(format!(
+                "it has the critical extension {}, which verifiers do not know",
+                name(extension)
+            ))
+        } else if !is_read(extension) {
+            Some(format!("its extension {} cannot be read", name(extension)))
+        } else {
+            None
+        }
+    })
+}
+
+// Only what limits a CA has to be understood.
+fn is_read(extension: &X509Extension<'_>) -> bool {
+    match oid_of(extension) {
+        Some(rfc5280::ID_CE_NAME_CONSTRAINTS) => Bounds::from_der(extension.value).is_ok(),
+        Some(rfc5280::ID_CE_KEY_USAGE | rfc5280::ID_CE_EXT_KEY_USAGE) => {
+            extension.parsed_extension().error().is_none()
+        }
+        _ => true,
+    }
+}
+
+fn oid_of(extension: &X509Extension<'_>) -> Option<ObjectIdentifier> {
+    ObjectIdentifier::from_bytes(extension.oid.as_bytes()).ok()
 }
 
 /// The first DNS name, else the CN.

@@ -176,6 +176,18 @@ impl Attribute {
     }
 }
 
+/// For people: `CN=Example Mail CA`, control characters escaped.
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.text().map_or_else(
+            || "(not text)".into(),
+            // A comma would begin the next attribute (RFC 4514 section 2.4).
+            |text| text::one_line(&text).replace(',', "\\,"),
+        );
+        write!(f, "{}={value}", self.label())
+    }
+}
+
 fn label(oid: ObjectIdentifier) -> String {
     attribute::short_name(oid).map_or_else(|| oid.to_string(), str::to_owned)
 }
@@ -298,6 +310,18 @@ impl Name {
     /// # Errors
     /// When the canonical form cannot be encoded.
     pub fn hash(&self) -> Result<String, NameError> {
+        let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.canonical()?);
+        let mut head = digest.as_ref()[..4].to_vec();
+        head.reverse();
+        Ok(hex::lower(&head))
+    }
+
+    /// The form in which OpenSSL compares names (RFC 5280 section 7.1): its RDNs one after the
+    /// other, so that those of a name above begin it.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn canonical(&self) -> Result<Vec<u8>, NameError> {
         let mut canonical = Vec::new();
         for rdn in &self.rdns {
             let folded = rdn
@@ -306,10 +330,7 @@ impl Name {
                 .collect::<Result<Vec<_>, _>>()?;
             canonical.extend(set_of(&folded)?);
         }
-        let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &canonical);
-        let mut head = digest.as_ref()[..4].to_vec();
-        head.reverse();
-        Ok(hex::lower(&head))
+        Ok(canonical)
     }
 
     /// The DER as it came.
@@ -335,6 +356,11 @@ impl Name {
         self.rdns.iter().flatten()
     }
 
+    /// The attributes of one type, in their order.
+    pub fn attributes_of(&self, oid: ObjectIdentifier) -> impl Iterator<Item = &Attribute> {
+        self.attributes().filter(move |one| one.oid == oid)
+    }
+
     /// The last commonName, the most specific one.
     #[must_use]
     pub fn common_name(&self) -> Option<String> {
@@ -348,8 +374,7 @@ impl Name {
     }
 
     fn values(&self, oid: ObjectIdentifier) -> Vec<String> {
-        self.attributes()
-            .filter(|attribute| attribute.oid == oid)
+        self.attributes_of(oid)
             .filter_map(Attribute::text)
             .collect()
     }
@@ -363,12 +388,7 @@ impl fmt::Display for Name {
         }
         for (position, attribute) in self.attributes().enumerate() {
             let separator = if position == 0 { "" } else { ", " };
-            let value = attribute.text().map_or_else(
-                || "(not text)".into(),
-                // A comma would begin the next attribute (RFC 4514 section 2.4).
-                |text| text::one_line(&text).replace(',', "\\,"),
-            );
-            write!(f, "{separator}{}={value}", attribute.label())?;
+            write!(f, "{separator}{attribute}")?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ pub mod conf;
 pub mod create;
 pub mod hosts;
 pub mod index;
+pub mod issuers;
 pub mod journal;
 pub mod register;
 pub mod revocation;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use self::hosts::{Committed, Hosts};
+use self::issuers::Issuer;
 use self::journal::{Record, Stamp};
 use self::revocation::CompromisedKeys;
 use self::settings::{Settings, SettingsError};
@@ -87,6 +89,8 @@ pub struct Store {
     pub settings: Settings,
     /// the CA's own certificate
     pub certificate: Certificate,
+    /// those above it, the nearest first, as far as they are here
+    pub issuers: Vec<Issuer>,
     /// whether a subject may have only one valid certificate
     pub unique_subject: bool,
     /// the mail hosts whose keys are here
@@ -120,6 +124,7 @@ impl Store {
                 path: path.clone(),
                 source,
             })?;
+        let issuers = issuers::find(&certificate, path, &bytes, &settings.certs)?;
         let last = Record::read(&journal_path(&settings))?;
         let register = Stamp::of(&settings.database)?;
         let register_is_ours = last.as_ref().is_some_and(|last| last.is_last_of(&register));
@@ -134,12 +139,20 @@ impl Store {
         Ok(Self {
             unique_subject: settings.unique_subject()?,
             certificate,
+            issuers,
             hosts: Hosts::new(hosts_root.clone(), committed.collect()),
             settings,
             pending,
             register_is_ours,
             compromised_keys: OnceLock::new(),
         })
+    }
+
+    /// The CA's own certificate and those above it, each with its file.
+    pub fn chain(&self) -> impl Iterator<Item = (&Path, &Certificate)> {
+        let own = (&*self.settings.certificate, &self.certificate);
+        let above = self.issuers.iter();
+        std::iter::once(own).chain(above.map(|one| (&*one.path, &one.certificate)))
     }
 
     /// The CA's private key, still locked where it is encrypted.

@@ -78,6 +78,8 @@ pub struct Settings {
     pub crl_number: PathBuf,
     /// `new_certs_dir`: every certificate issued, by serial
     pub new_certs_dir: PathBuf,
+    /// `certs`: CA certificates trusted beside our own, and what else people keep there
+    pub certs: PathBuf,
     /// `crl_dir`: the CRLs
     pub crl_dir: PathBuf,
     /// `crl`: the current CRL
@@ -139,6 +141,7 @@ impl Settings {
             serial: PathBuf::new(),
             crl_number: PathBuf::new(),
             new_certs_dir: PathBuf::new(),
+            certs: PathBuf::new(),
             crl_dir: PathBuf::new(),
             crl: PathBuf::new(),
             default_days: 365,
@@ -207,6 +210,7 @@ impl Settings {
             path("new_certs_dir", "newcerts"),
             path("crl_dir", "crl"),
             path("crl", "crl/crl.pem"),
+            path("certs", "certs"),
         );
         self.certificate = tidy(found.0);
         self.private_key = tidy(found.1);
@@ -216,6 +220,7 @@ impl Settings {
         self.new_certs_dir = tidy(found.5);
         self.crl_dir = tidy(found.6);
         self.crl = tidy(found.7);
+        self.certs = tidy(found.8);
         Ok(())
     }
 

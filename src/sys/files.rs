@@ -138,18 +138,17 @@ pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// The files of a folder with this extension, sorted by name; without what is known to be no
-/// file, such as a FIFO, from which nothing may ever come.
+/// The files of a folder that are wanted, sorted by name; without what is known to be no file, such
+/// as a FIFO, from which nothing may ever come.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+pub fn list(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let fail = |error| FileError::new("read", folder, error);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        let is_other = fs::metadata(&path).is_ok_and(|found| !found.is_file());
-        if path.extension().is_some_and(|it| it == extension) && !is_other {
+        if wanted(&path) && !fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
             found.push(path);
         }
     }

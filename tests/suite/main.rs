@@ -9,6 +9,7 @@ mod docs;
 mod full_disk;
 mod init;
 mod main_job;
+mod name_constraints;
 mod openssl_ca;
 mod openssl_verify;
 mod provisioning;

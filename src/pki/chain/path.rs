@@ -14,7 +14,7 @@ use webpki::{
 
 use super::{Purpose, Question, Verdict, anchor_problem, purpose};
 use crate::pki::certificate::Certificate;
-use crate::pki::general_name::{self, GeneralName};
+use crate::pki::name_constraints::Bounds;
 
 // As many as webpki takes.
 const MOST_CAS: usize = 7;
@@ -105,7 +105,9 @@ impl<'a> Path<'a> {
             let path = |constraints| Self::validated_at(question, anchor, at, constraints);
             let result = match path(NameConstraints::Checked) {
                 // webpki compares no mailboxes, and refuses all where some are constrained.
-                Err(Error::NameConstraintViolation) if anchor.bounds.is_known() => {
+                Err(Error::NameConstraintViolation)
+                    if anchor.bounds.as_ref().is_none_or(Bounds::is_known) =>
+                {
                     path(NameConstraints::LeftToUs)
                 }
                 other => other,
@@ -276,7 +278,7 @@ impl<'a> Path<'a> {
             }
             // OpenSSL then finds no issuer.
             if let (Some(asked), Some(found)) = (
-                &certificate.issuer_key_identifier,
+                &certificate.authority_key_identifier,
                 &issuer.subject_key_identifier,
             ) && asked != found
             {
@@ -313,10 +315,17 @@ impl<'a> Path<'a> {
     fn outside_bounds(&self) -> Option<String> {
         let below: Vec<_> = self.certificates().collect();
         below.iter().enumerate().find_map(|(place, issuer)| {
-            let names = below[..place].iter().flat_map(|one| bound_names(one));
-            let outside = names.into_iter().find(|name| !issuer.bounds.permit(name))?;
+            let bounds = issuer.bounds.as_ref()?;
+            let violation = below[..place].iter().enumerate().find_map(|(at, one)| {
+                let checked = if at == 0 {
+                    bounds.check_end_entity(&one.subject, &one.names)
+                } else {
+                    bounds.check(&one.subject, &one.names)
+                };
+                checked.err()
+            })?;
             Some(format!(
-                "{outside} is outside what {} may certify",
+                "the name constraints of {} {violation}",
                 issuer.subject
             ))
         })
@@ -493,20 +502,6 @@ fn validate<'a>(
         Some(&take),
     )?;
     Ok(intermediates_of(&path))
-}
-
-// The names that are bound by what the issuers may certify: one in the CN counts where the
-// SubjectAltName has no host name, as OpenSSL does it.
-fn bound_names(certificate: &Certificate) -> Vec<GeneralName> {
-    let mut names = certificate.names.clone();
-    let has_host = names.iter().any(|name| matches!(name, GeneralName::Dns(_)));
-    if let Some(name) = certificate.subject.common_name().filter(|_| !has_host)
-        && !certificate.is_ca
-        && let Ok(host) = general_name::host_name(&name)
-    {
-        names.push(GeneralName::Dns(host));
-    }
-    names
 }
 
 // Purposes have a verdict of their own.

@@ -1,0 +1,62 @@
+//! The certificates above the CA's own, where it is not its own issuer: what they forbid, nothing
+//! below them may have.
+
+use std::path::{Path, PathBuf};
+
+use crate::pki::certificate::Certificate;
+use crate::sys::files::{self, FileError};
+
+/// A CA certificate, and the file it was found in.
+#[derive(Debug)]
+pub struct Issuer {
+    /// the file
+    pub path: PathBuf,
+    /// the certificate
+    pub certificate: Certificate,
+}
+
+/// The issuers of `certificate`, the nearest first, as far as they are known: behind it in its own
+/// file, or in `folder`, where the certificates of hosts may lie as well. Of several versions of
+/// one certificate the one that lasts longest counts.
+pub(super) fn find(
+    certificate: &Certificate,
+    file: &Path,
+    pem: &[u8],
+    folder: &Path,
+) -> Result<Vec<Issuer>, FileError> {
+    let mut chain: Vec<Issuer> = Vec::new();
+    if certificate.is_self_issued() {
+        return Ok(chain);
+    }
+    let mut known: Vec<Issuer> = Certificate::others_of_pem(pem)
+        .into_iter()
+        .map(|certificate| Issuer {
+            path: file.to_owned(),
+            certificate,
+        })
+        .collect();
+    if folder.is_dir() {
+        known.extend(files::list(folder, |_| true)?.into_iter().filter_map(read));
+    }
+    known.retain(|one| one.certificate.is_ca);
+    loop {
+        let last = chain.last().map_or(certificate, |last| &last.certificate);
+        if last.is_self_issued() {
+            return Ok(chain);
+        }
+        let next = (0..known.len())
+            .filter(|&at| last.is_issued_by(&known[at].certificate))
+            .max_by_key(|&at| known[at].certificate.not_after);
+        match next {
+            Some(at) => chain.push(known.swap_remove(at)),
+            None => return Ok(chain),
+        }
+    }
+}
+
+// What is no certificate, or not readable, is none of its issuers.
+fn read(path: PathBuf) -> Option<Issuer> {
+    let bytes = files::read(&path).ok()?;
+    let certificate = Certificate::from_pem_or_der(&bytes).ok()?;
+    Some(Issuer { path, certificate })
+}
