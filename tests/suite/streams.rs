@@ -312,6 +312,7 @@ fn the_help_of_every_command_has_examples() {
         "sign",
         "issue",
         "emit-mc",
+        "verify",
         "completions",
         "man",
     ] {
@@ -352,6 +353,7 @@ fn every_command_has_a_manual_page_that_man_accepts() {
         "sign",
         "issue",
         "emit-mc",
+        "verify",
         "completions",
         "man",
     ] {

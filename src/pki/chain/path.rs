@@ -47,7 +47,12 @@ impl<'a> Path<'a> {
         }
         let mut found: Option<Self> = None;
         let mut refused = None;
-        for anchor in question.anchors {
+        // Those that signed it come first: among many of one name, webpki gives up at some point.
+        let mut anchors: Vec<_> = question.anchors.iter().collect();
+        anchors.sort_by_cached_key(|anchor| {
+            anchor.subject != own.issuer || own.verify_signature(anchor).is_err()
+        });
+        for anchor in anchors {
             match Self::validated(question, anchor) {
                 Ok(path) => {
                     let is_good = path.problem.is_none()
@@ -58,6 +63,10 @@ impl<'a> Path<'a> {
                     found = found.or(Some(path));
                 }
                 Err(Error::UnknownIssuer) => {}
+                Err(error) if is_exhausted(&error) => {
+                    refused = Some(error);
+                    break;
+                }
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
@@ -100,7 +109,8 @@ impl<'a> Path<'a> {
         let all = [question.certificate].into_iter().chain(question.untrusted);
         let mut times = vec![question.at];
         times.extend(all.map(|one| question.at.min(one.not_after).max(one.not_before)));
-        let mut refused = None;
+        times.dedup();
+        let mut refused = Error::UnknownIssuer;
         for at in times {
             let path = |constraints| Self::validated_at(question, anchor, at, constraints);
             let result = match path(NameConstraints::Checked) {
@@ -112,14 +122,15 @@ impl<'a> Path<'a> {
                 }
                 other => other,
             };
+            // For webpki, time comes before all other reasons.
             match result {
-                Ok(path) => return Ok(path),
-                Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. })
-                    if refused.is_some() => {}
-                Err(error) => refused = Some(error),
+                Err(error @ (Error::CertExpired { .. } | Error::CertNotValidYet { .. })) => {
+                    refused = error;
+                }
+                other => return other,
             }
         }
-        Err(refused.unwrap_or(Error::UnknownIssuer))
+        Err(refused)
     }
 
     fn validated_at(
@@ -386,6 +397,9 @@ impl<'a> Path<'a> {
                 )
             }
             Error::PathLenConstraintViolated => self.too_long(),
+            error if is_exhausted(error) => {
+                "too many certificates of the same names lead to no trusted CA".into()
+            }
             Error::MaximumPathDepthExceeded => format!("it has more than {MOST_CAS} CAs above it"),
             Error::NameConstraintViolation => self.outside_bounds().unwrap_or_else(|| {
                 "its names are outside what its CAs may certify, or cannot be compared with it"
@@ -452,6 +466,15 @@ impl<'a> Path<'a> {
             None => "a signature in its chain is wrong".into(),
         }
     }
+}
+
+fn is_exhausted(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::MaximumSignatureChecksExceeded
+            | Error::MaximumPathBuildCallsExceeded
+            | Error::MaximumNameConstraintComparisonsExceeded
+    )
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
