@@ -3,8 +3,8 @@
 use std::fmt;
 
 use const_oid::ObjectIdentifier;
-use der::asn1::{Any, AnyRef, Ia5StringRef, PrintableStringRef, Utf8StringRef};
-use der::{Decode, Encode, Sequence, SliceReader, Tag, Tagged};
+use der::asn1::{AnyRef, Ia5StringRef, PrintableStringRef, Utf8StringRef};
+use der::{Decode, Encode, ErrorKind, Length, Reader, Sequence, SliceReader, Tag, Tagged, Writer};
 use ring::digest;
 use thiserror::Error;
 
@@ -68,7 +68,52 @@ pub struct Attribute {
     /// AttributeType
     pub oid: ObjectIdentifier,
     /// AttributeValue
-    pub value: Any,
+    pub value: AttributeValue,
+}
+
+/// An AttributeValue of whatever type: the der crate itself does not know UniversalString.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributeValue {
+    tag: u8,
+    content: Vec<u8>,
+}
+
+// Tags of X.680 section 8.4.
+const BIT_STRING: u8 = 3;
+const UTF8_STRING: u8 = 12;
+const NUMERIC_STRING: u8 = 18;
+const PRINTABLE_STRING: u8 = 19;
+const TELETEX_STRING: u8 = 20;
+const IA5_STRING: u8 = 22;
+const VISIBLE_STRING: u8 = 26;
+const UNIVERSAL_STRING: u8 = 28;
+const BMP_STRING: u8 = 30;
+
+impl<'a> Decode<'a> for AttributeValue {
+    type Error = der::Error;
+
+    fn decode<R: Reader<'a>>(reader: &mut R) -> der::Result<Self> {
+        let tag = reader.read_byte()?;
+        if tag & 0x1F == 0x1F {
+            return Err(reader.error(ErrorKind::TagNumberInvalid));
+        }
+        let length = Length::decode(reader)?;
+        let content = reader.read_vec(length)?;
+        Ok(Self { tag, content })
+    }
+}
+
+impl Encode for AttributeValue {
+    fn encoded_len(&self) -> der::Result<Length> {
+        let length = Length::try_from(self.content.len())?;
+        Length::ONE + length.encoded_len()? + length
+    }
+
+    fn encode(&self, writer: &mut impl Writer) -> der::Result<()> {
+        writer.write_byte(self.tag)?;
+        Length::try_from(self.content.len())?.encode(writer)?;
+        writer.write(&self.content)
+    }
 }
 
 impl Attribute {
@@ -91,15 +136,19 @@ impl Attribute {
                 },
             });
         }
-        let value = match string_type {
-            StringType::Printable => {
-                PrintableStringRef::new(text).and_then(|s| Any::encode_from(&s))
-            }
-            StringType::Ia5 => Ia5StringRef::new(text).and_then(|s| Any::encode_from(&s)),
-            StringType::Utf8 => Utf8StringRef::new(text).and_then(|s| Any::encode_from(&s)),
+        let tag = match string_type {
+            StringType::Printable => PrintableStringRef::new(text).map(|_| PRINTABLE_STRING),
+            StringType::Ia5 => Ia5StringRef::new(text).map(|_| IA5_STRING),
+            StringType::Utf8 => Utf8StringRef::new(text).map(|_| UTF8_STRING),
         };
-        match value {
-            Ok(value) if !text.contains('\0') => Ok(Self { oid, value }),
+        match tag {
+            Ok(tag) if !text.contains('\0') => Ok(Self {
+                oid,
+                value: AttributeValue {
+                    tag,
+                    content: text.into(),
+                },
+            }),
             _ => Err(NameError::Characters {
                 attribute: label(oid),
                 value: text.into(),
@@ -116,20 +165,26 @@ impl Attribute {
     /// The value's characters whatever its string type; `None` for what is no string.
     #[must_use]
     pub fn text(&self) -> Option<String> {
-        let bytes = self.value.value();
-        match self.value.tag() {
-            Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),
+        let bytes = &self.value.content;
+        match self.value.tag {
+            UTF8_STRING => String::from_utf8(bytes.clone()).ok(),
             // OpenSSL reads T61String as Latin-1, and what else is not ASCII likewise.
-            Tag::PrintableString
-            | Tag::Ia5String
-            | Tag::TeletexString
-            | Tag::VisibleString
-            | Tag::NumericString => Some(bytes.iter().copied().map(char::from).collect()),
-            Tag::BmpString if bytes.len().is_multiple_of(2) => {
-                let units = bytes
-                    .chunks_exact(2)
-                    .map(|b| u16::from_be_bytes([b[0], b[1]]));
+            PRINTABLE_STRING | IA5_STRING | TELETEX_STRING | VISIBLE_STRING | NUMERIC_STRING => {
+                Some(bytes.iter().copied().map(char::from).collect())
+            }
+            BMP_STRING => {
+                let (units, []) = bytes.as_chunks() else {
+                    return None;
+                };
+                let units = units.iter().map(|unit| u16::from_be_bytes(*unit));
                 char::decode_utf16(units).collect::<Result<_, _>>().ok()
+            }
+            UNIVERSAL_STRING => {
+                let (units, []) = bytes.as_chunks() else {
+                    return None;
+                };
+                let units = units.iter().map(|unit| u32::from_be_bytes(*unit));
+                units.map(char::from_u32).collect()
             }
             _ => None,
         }
@@ -140,8 +195,8 @@ impl Attribute {
         out.push_str(&self.label());
         out.push('=');
         // The octet that counts the unused bits is no part of what OpenSSL keeps.
-        let counts = usize::from(self.value.tag() == Tag::BitString);
-        for &byte in self.value.value().iter().skip(counts) {
+        let counts = usize::from(self.value.tag == BIT_STRING);
+        for &byte in self.value.content.iter().skip(counts) {
             match byte {
                 b'/' | b'+' => {
                     out.push('\\');
@@ -157,10 +212,10 @@ impl Attribute {
     }
 
     // The value as OpenSSL compares names: UTF-8, trimmed, white space folded, in lower case.
-    fn canonical(&self) -> Result<Self, NameError> {
-        let folds = self.value.tag() != Tag::NumericString;
+    fn canonical(&self) -> Self {
+        let folds = self.value.tag != NUMERIC_STRING;
         let Some(text) = self.text().filter(|_| folds) else {
-            return Ok(self.clone());
+            return self.clone();
         };
         let is_space = |c: char| c.is_ascii_whitespace() || c == '\u{b}';
         let folded = text
@@ -169,10 +224,13 @@ impl Attribute {
             .collect::<Vec<_>>()
             .join(" ")
             .to_ascii_lowercase();
-        Ok(Self {
+        Self {
             oid: self.oid,
-            value: Any::new(Tag::Utf8String, folded.into_bytes())?,
-        })
+            value: AttributeValue {
+                tag: UTF8_STRING,
+                content: folded.into_bytes(),
+            },
+        }
     }
 }
 
@@ -324,10 +382,7 @@ impl Name {
     pub fn canonical(&self) -> Result<Vec<u8>, NameError> {
         let mut canonical = Vec::new();
         for rdn in &self.rdns {
-            let folded = rdn
-                .iter()
-                .map(Attribute::canonical)
-                .collect::<Result<Vec<_>, _>>()?;
+            let folded: Vec<_> = rdn.iter().map(Attribute::canonical).collect();
             canonical.extend(set_of(&folded)?);
         }
         Ok(canonical)
@@ -404,16 +459,12 @@ fn set_of(attributes: &[Attribute]) -> Result<Vec<u8>, NameError> {
     Ok(AnyRef::new(Tag::Set, &members.concat())?.to_der()?)
 }
 
-fn elements(outer: AnyRef<'_>, expected: Tag) -> Result<Vec<AnyRef<'_>>, NameError> {
-    if outer.tag() != expected {
-        return Err(NameError::Der(format!(
-            "{} where {expected} belongs",
-            outer.tag()
-        )));
-    }
+/// What a SEQUENCE OF or SET OF holds, in whatever order.
+pub(super) fn elements(outer: AnyRef<'_>, expected: Tag) -> der::Result<Vec<AnyRef<'_>>> {
+    outer.tag().assert_eq(expected)?;
     let mut reader = SliceReader::new(outer.value())?;
     let mut found = Vec::new();
-    while !der::Reader::is_finished(&reader) {
+    while !reader.is_finished() {
         found.push(AnyRef::decode(&mut reader)?);
     }
     Ok(found)

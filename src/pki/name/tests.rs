@@ -1,6 +1,5 @@
 use std::collections::HashSet;
 
-use der::asn1::Any;
 use proptest::prelude::*;
 use time::macros::datetime;
 
@@ -15,13 +14,14 @@ const NUMERIC: u8 = 18;
 const PRINTABLE: u8 = 19;
 const T61: u8 = 20;
 const IA5: u8 = 22;
+const UNIVERSAL: u8 = 28;
 const BMP: u8 = 30;
 
 fn attribute(oid: &str, tag: u8, value: &[u8]) -> Attribute {
     let der = [&[tag, u8::try_from(value.len()).unwrap()], value].concat();
     Attribute {
         oid: ObjectIdentifier::new_unwrap(oid),
-        value: Any::from_der(&der).unwrap(),
+        value: AttributeValue::from_der(&der).unwrap(),
     }
 }
 
@@ -31,6 +31,12 @@ fn cn(tag: u8, value: &[u8]) -> Attribute {
 
 fn bmp(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_be_bytes).collect()
+}
+
+fn universal(text: &str) -> Vec<u8> {
+    text.chars()
+        .flat_map(|c| u32::from(c).to_be_bytes())
+        .collect()
 }
 
 /// A certificate with this subject, so that openssl can say how it reads the name.
@@ -83,6 +89,8 @@ fn names_of_every_string_type_are_written_and_hashed_as_openssl_does() {
         vec![vec![cn(T61, "in UTF-8: ü".as_bytes())]],
         vec![vec![cn(BMP, &bmp("Jürgen  日本 / A+B"))]],
         vec![vec![cn(BMP, &bmp(" "))]],
+        vec![vec![cn(UNIVERSAL, &universal("Jürgen  日本 / A+B 😀"))]],
+        vec![vec![cn(UNIVERSAL, &universal(""))]],
         vec![vec![cn(NUMERIC, b" 12  34 ")]],
         vec![vec![attribute("2.5.4.45", BIT_STRING, &[0, 0xAB, 0x41])]],
         vec![vec![attribute("1.2.3.4.5", UTF8, b"no such type")]],
