@@ -20,7 +20,9 @@ use crate::cli::STANDARD_CA;
 use crate::exit::Exit;
 use crate::pki::key::KeyError;
 use crate::pki::policy::PolicyError;
+use crate::pki::public_key::BadKey;
 use crate::pki::request::RequestError;
+use crate::pki::signature::SignatureError;
 use crate::report::{Failure, invocation, shell_line};
 use crate::store::StoreError;
 use crate::store::create::CreateError;
@@ -281,6 +283,7 @@ fn refusal(error: &Refusal) -> Option<String> {
             None => "have the CA's own key certified again, without extendedKeyUsage".into(),
         }),
         Refusal::NoName(_) => Some("name the host with --san mail.example.com".into()),
+        Refusal::BadName(_) => Some("name the host with --san, or ask for a new request".into()),
         Refusal::OutlivesCa { .. } => {
             Some("leave out --days to get the longest that is possible".into())
         }
@@ -396,19 +399,31 @@ fn output(error: &OutputError) -> String {
 
 fn request(error: &RequestError) -> Option<String> {
     let text = match error {
-        RequestError::BadSignature => "the file was altered or damaged; ask for a new request",
+        RequestError::Signature(SignatureError::Mismatch) => {
+            "the file was altered or damaged; ask for a new request"
+        }
+        RequestError::Signature(
+            SignatureError::Broken(_) | SignatureError::Key(BadKey::Short { .. }),
+        )
+        | RequestError::PublicKey(BadKey::Short { .. }) => {
+            "ask for a new request; --allow-legacy accepts SHA-1 and RSA from 1024 bits"
+        }
+        RequestError::Signature(SignatureError::Unverifiable(_)) => {
+            "ask for a request by an RSA key of 2048 to 8192 bits or a P-256, P-384, P-521 or \
+             Ed25519 key, with SHA-256, SHA-384 or SHA-512"
+        }
+        RequestError::Signature(SignatureError::Key(_)) | RequestError::PublicKey(_) => {
+            "ask for a new request, with another key"
+        }
+        RequestError::Signature(SignatureError::NotPermitted { .. })
+        | RequestError::Malformed(_)
+        | RequestError::Subject(_) => "ask for a new request",
         RequestError::BareCertificate => {
             "ask for a request (PKCS#10), or for the file with certificate and key"
         }
-        RequestError::BrokenDigest(_) | RequestError::ShortKey { .. } => {
-            "ask for a new request; --allow-legacy accepts SHA-1 and RSA from 1024 bits"
-        }
-        RequestError::BadName(_) => "name the host with --san, or ask for a new request",
+        RequestError::ForeignKey(_) => "take the key that belongs to it, or leave the key out",
         RequestError::None => "a request begins with -----BEGIN CERTIFICATE REQUEST-----",
-        RequestError::UnverifiableSignature(_) => {
-            "ask for a request with an RSA, P-256, P-384 or Ed25519 key and SHA-256 or SHA-384"
-        }
-        _ => return None,
+        RequestError::Key(_) => return None,
     };
     Some(text.into())
 }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::review::Review;
 use crate::pki::certificate;
-use crate::pki::general_name::GeneralName;
+use crate::pki::general_name::{GeneralName, GeneralNameError};
 use crate::pki::key::PrivateKey;
 use crate::pki::name::Name;
 use crate::pki::name_constraints::Violation;
@@ -72,6 +72,9 @@ pub enum Refusal {
     /// Clients look for a server's name in the SubjectAltName only.
     #[error("a {0} certificate needs a name, but neither the request nor its subject has one")]
     NoName(Profile),
+    /// A name of the request's SubjectAltName is none.
+    #[error("the request asks for a name that cannot be certified: {0}")]
+    BadName(GeneralNameError),
     /// A commonName has at most 64 characters.
     #[error("the first name {name} has {length} characters, but 64 are the limit of a commonName")]
     LongName { name: String, length: usize },
@@ -165,13 +168,13 @@ pub fn plan(
         bail!(Refusal::CompromisedKey(serial));
     }
     let mut notes = Vec::new();
-    for wish in &request.not_honoured {
+    let profile = terms.profile.unwrap_or(store.settings.profile);
+    for wish in request.not_honoured(profile) {
         notes.push(format!(
             "the request asks for {wish}, which it does not get"
         ));
     }
     let subject = subject(store, request, terms, &mut notes)?;
-    let profile = terms.profile.unwrap_or(store.settings.profile);
     check_profile(store, profile)?;
     let names = names(request, terms, profile, &mut notes)?;
     check_bounds(store, &subject, &names)?;
@@ -321,24 +324,54 @@ fn names(
     profile: Profile,
     notes: &mut Vec<String>,
 ) -> Result<Vec<GeneralName>, Refusal> {
-    let names = if !terms.names.is_empty() {
-        terms.names.clone()
-    } else if !request.names.is_empty() {
-        request.names.clone()
+    let names = if terms.names.is_empty() {
+        requested_names(request, notes)?
     } else {
-        let from_subject = request.names_from_subject();
-        if !from_subject.is_empty() {
-            let list = List(&from_subject);
-            notes.push(format!(
-                "the request has no SubjectAltName; from its subject comes {list}"
-            ));
-        }
-        from_subject
+        notes.extend(replaced_names(request, &terms.names));
+        terms.names.clone()
     };
     if names.is_empty() && profile.needs_names() {
         return Err(Refusal::NoName(profile));
     }
     Ok(names)
+}
+
+fn requested_names(
+    request: &Request,
+    notes: &mut Vec<String>,
+) -> Result<Vec<GeneralName>, Refusal> {
+    let names = request.names.clone().map_err(Refusal::BadName)?;
+    if !names.is_empty() {
+        return Ok(names);
+    }
+    let from_subject = request.names_from_subject();
+    if !from_subject.is_empty() {
+        let lack = if request.has_subject_alt_name {
+            "no name in the request's SubjectAltName is of a kind that is certified"
+        } else {
+            "the request has no SubjectAltName"
+        };
+        let list = List(&from_subject);
+        notes.push(format!("{lack}; from its subject comes {list}"));
+    }
+    Ok(from_subject)
+}
+
+// What --san takes away.
+fn replaced_names(request: &Request, names: &[GeneralName]) -> Option<String> {
+    let wish = match &request.names {
+        Ok(own) => {
+            let gone: Vec<_> = own.iter().filter(|name| !names.contains(name)).collect();
+            if gone.is_empty() {
+                return None;
+            }
+            List(&gone).to_string()
+        }
+        Err(problem) => format!("a name that cannot be certified ({problem})"),
+    };
+    Some(format!(
+        "the request asks for {wish}, which it does not get"
+    ))
 }
 
 fn check_bounds(store: &Store, subject: &Name, names: &[GeneralName]) -> Result<(), Refusal> {

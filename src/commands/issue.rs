@@ -239,12 +239,11 @@ fn prepare<'a>(
         }
     }
     let key = host_key(args, store, &file_name, new_key)?;
-    let request = Request {
-        subject: subject(args, &host, store)?,
-        subject_public_key_info: key.subject_public_key_info().to_vec(),
+    let request = Request::new(
+        subject(args, &host, store)?,
+        key.subject_public_key_info().to_vec(),
         names,
-        not_honoured: Vec::new(),
-    };
+    );
     let terms = issuance::Terms {
         profile: Some(profile),
         days: args.terms.days,

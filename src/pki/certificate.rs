@@ -16,7 +16,7 @@ use super::name_constraints::Bounds;
 use super::pem_text;
 use super::public_key::oid_name;
 use super::serial::SerialNumber;
-use super::signature::{self, SignatureError};
+use super::signed::{self, SignedError};
 
 /// Why a certificate cannot be read.
 #[derive(Debug, Error)]
@@ -222,9 +222,9 @@ impl Certificate {
     ///
     /// # Errors
     /// When the signature is wrong, or of a kind that is too weak or unknown.
-    pub fn verify_signature(&self, issuer: &Self) -> Result<(), SignatureError> {
+    pub fn verify_signature(&self, issuer: &Self) -> Result<(), SignedError> {
         let key = &issuer.subject_public_key_info;
-        signature::verify(&self.der, &issuer.subject.to_string(), key)
+        signed::verify(&self.der, &issuer.subject.to_string(), key)
     }
 
     /// The certificates of a PEM text after the first one, as far as they can be read.

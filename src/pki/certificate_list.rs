@@ -17,7 +17,7 @@ use super::name::{Name, NameError};
 use super::pem_text;
 use super::public_key::oid_name;
 use super::serial::SerialNumber;
-use super::signature::{self, SignatureError, SignedParts};
+use super::signed::{self, SignedError, SignedParts};
 
 #[cfg(test)]
 mod tests;
@@ -148,7 +148,7 @@ impl CertificateList {
     pub fn from_der(der: Vec<u8>) -> Result<Self, CertificateListError> {
         let parts = SignedParts::of(&der)?;
         let head = TbsCertList::of(AnyRef::from_der(parts.content)?)?;
-        if head.signature.as_bytes() != parts.algorithm {
+        if head.signature.as_bytes() != parts.algorithm.value() {
             return Err(CertificateListError::Algorithms);
         }
         let entries = head
@@ -215,9 +215,9 @@ impl CertificateList {
     ///
     /// # Errors
     /// When the signature is wrong, or of a kind that is too weak or unknown.
-    pub fn verify_signature(&self, issuer: &Certificate) -> Result<(), SignatureError> {
+    pub fn verify_signature(&self, issuer: &Certificate) -> Result<(), SignedError> {
         let key = &issuer.subject_public_key_info;
-        signature::verify(&self.der, &issuer.subject.to_string(), key)
+        signed::verify(&self.der, &issuer.subject.to_string(), key)
     }
 
     /// The DER as it came.

@@ -13,8 +13,9 @@ use self::words::Moment;
 use super::certificate::Certificate;
 use super::certificate_list::CertificateList;
 use super::general_name::GeneralName;
-use super::signature::SignatureError;
+use super::signed::SignedError;
 
+mod algorithms;
 mod host_name;
 mod path;
 mod purpose;
@@ -224,7 +225,7 @@ fn anchor_problem(anchor: &Certificate, moment: Moment) -> Option<String> {
     }
     // A signature of another kind is no matter: nobody relies on it.
     if anchor.is_self_issued()
-        && let Err(SignatureError::Wrong(_)) = anchor.verify_signature(anchor)
+        && let Err(SignedError::Wrong(_)) = anchor.verify_signature(anchor)
     {
         return Some(format!(
             "{name} was altered: its signature does not match its own key"

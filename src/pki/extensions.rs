@@ -31,16 +31,6 @@ pub fn of_end_entity(
     issuer: &Certificate,
     crl_url: Option<&str>,
 ) -> der::Result<Vec<Extension>> {
-    let encrypts = profile != Profile::Client
-        && matches!(
-            PublicKeyKind::of(subject_public_key_info),
-            Ok(PublicKeyKind::Rsa { .. })
-        );
-    let usage = if encrypts {
-        KeyUsages::DigitalSignature | KeyUsages::KeyEncipherment
-    } else {
-        KeyUsages::DigitalSignature.into()
-    };
     let mut extensions = vec![
         extension(
             true,
@@ -49,7 +39,7 @@ pub fn of_end_entity(
                 path_len_constraint: None,
             },
         )?,
-        extension(true, &KeyUsage(usage))?,
+        extension(true, &key_usage(profile, subject_public_key_info))?,
         extension(false, &ExtendedKeyUsage(profile.purposes().to_vec()))?,
         subject_key_identifier(subject_public_key_info)?,
         authority_key_identifier(issuer)?,
@@ -83,6 +73,17 @@ pub(super) fn authority_key_identifier(issuer: &Certificate) -> der::Result<Exte
         ..AuthorityKeyIdentifier::default()
     };
     extension(false, &value)
+}
+
+/// What a key of this kind may be used for: TLS encrypts to RSA keys only, and to the server's.
+pub(super) fn key_usage(profile: Profile, subject_public_key_info: &[u8]) -> KeyUsage {
+    let kind = PublicKeyKind::of(subject_public_key_info);
+    KeyUsage(match (profile, kind) {
+        (Profile::Relay | Profile::Server, Ok(PublicKeyKind::Rsa { .. })) => {
+            KeyUsages::DigitalSignature | KeyUsages::KeyEncipherment
+        }
+        _ => KeyUsages::DigitalSignature.into(),
+    })
 }
 
 /// The SubjectAltName extension of a request or certificate.

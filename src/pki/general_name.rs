@@ -12,7 +12,7 @@ use x509_cert::ext::pkix::name::GeneralName as Encodable;
 mod tests;
 
 /// What can be wrong with a name given for a certificate.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum GeneralNameError {
     /// Not a host name.
     #[error("{name:?} is not a host name: {problem}")]

@@ -20,6 +20,7 @@ pub mod request;
 pub mod revocation;
 pub mod serial;
 pub mod signature;
+pub mod signed;
 pub mod tbs;
 pub mod text;
 

@@ -116,6 +116,14 @@ impl Encode for AttributeValue {
     }
 }
 
+impl AttributeValue {
+    /// Whether it is an IA5String, as e-mail addresses are (RFC 2985 section 5.2.1).
+    #[must_use]
+    pub fn is_ia5(&self) -> bool {
+        self.tag == IA5_STRING
+    }
+}
+
 impl Attribute {
     /// Encodes `text` as a value of `oid`, in the string type that fits it.
     ///

@@ -234,7 +234,7 @@ impl Bounds {
         for attribute in subject.attributes_of(EMAIL_ADDRESS) {
             let name = attribute.to_string();
             match attribute.text() {
-                Some(mailbox) if attribute.value.tag() == Tag::Ia5String => {
+                Some(mailbox) if attribute.value.is_ia5() => {
                     self.check_one(&Named::Email(&mailbox), name)?;
                 }
                 _ => return undecided(name, "it is no IA5String"),
@@ -440,7 +440,7 @@ mod tests {
     use der::asn1::Any;
 
     use super::*;
-    use crate::pki::name::Attribute;
+    use crate::pki::name::{Attribute, AttributeValue};
 
     // The forms that constraints can have are held against OpenSSL in tests/suite.
     #[test]
@@ -479,7 +479,8 @@ mod tests {
             assert_eq!(said(&subject(text), names).as_deref(), sentence, "{text}");
         }
         let odd = |oid, tag, text: &str| {
-            let value = Any::new(tag, text.as_bytes()).unwrap();
+            let value = Any::new(tag, text.as_bytes()).unwrap().to_der().unwrap();
+            let value = AttributeValue::from_der(&value).unwrap();
             Name::from_attributes(vec![Attribute { oid, value }]).unwrap()
         };
         for (subject, sentence) in [

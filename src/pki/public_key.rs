@@ -56,6 +56,8 @@ pub enum PublicKeyKind {
     RsaPss {
         /// size of the modulus in bits, 0 where it was not looked for
         bits: usize,
+        /// the public exponent, as above
+        exponent: u64,
     },
     /// EC
     Ec(Curve),
@@ -89,7 +91,7 @@ impl PublicKeyKind {
         let key = RsaPublicKeyRef::from_der(key).map_err(|_| NotAPublicKey)?;
         let (bits, exponent) = rsa_size(key.modulus, key.public_exponent);
         Ok(match kind {
-            Self::RsaPss { .. } => Self::RsaPss { bits },
+            Self::RsaPss { .. } => Self::RsaPss { bits, exponent },
             _ => Self::Rsa { bits, exponent },
         })
     }
@@ -101,7 +103,10 @@ impl PublicKeyKind {
                 bits: 0,
                 exponent: 0,
             },
-            rfc5912::ID_RSASSA_PSS => Self::RsaPss { bits: 0 },
+            rfc5912::ID_RSASSA_PSS => Self::RsaPss {
+                bits: 0,
+                exponent: 0,
+            },
             rfc5912::ID_EC_PUBLIC_KEY => Self::Ec(Curve::named_by(algorithm.parameters)),
             rfc5912::ID_DSA => Self::Dsa,
             rfc8410::ID_ED_25519 => Self::Ed25519,
@@ -131,8 +136,8 @@ impl fmt::Display for PublicKeyKind {
                 write!(f, "RSA {bits} (exponent {exponent})")
             }
             Self::Rsa { bits, .. } => write!(f, "RSA {bits}"),
-            Self::RsaPss { bits: 0 } => f.write_str("RSA-PSS"),
-            Self::RsaPss { bits } => write!(f, "RSA-PSS {bits}"),
+            Self::RsaPss { bits: 0, .. } => f.write_str("RSA-PSS"),
+            Self::RsaPss { bits, .. } => write!(f, "RSA-PSS {bits}"),
             Self::Ec(Curve::P256) => f.write_str("EC P-256"),
             Self::Ec(Curve::P384) => f.write_str("EC P-384"),
             Self::Ec(Curve::P521) => f.write_str("EC P-521"),
@@ -143,6 +148,88 @@ impl fmt::Display for PublicKeyKind {
             Self::Dsa => f.write_str("DSA"),
             Self::Other(oid) => f.write_str(&oid_name(*oid)),
         }
+    }
+}
+
+/// How strict to be about old cryptography.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strength {
+    /// RSA from 2048 bits, SHA-256 and better.
+    Current,
+    /// SHA-1 and RSA from 1024 bits too (`--allow-legacy`).
+    Legacy,
+}
+
+/// Why a public key proves nothing about who has the private one.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum BadKey {
+    /// The bytes are not a SubjectPublicKeyInfo.
+    #[error("{0}")]
+    Unreadable(#[from] NotAPublicKey),
+    /// An RSA key too short to be safe.
+    #[error("its RSA key has {bits} bits, but 2048 are the least that is safe")]
+    Short {
+        /// the modulus in bits
+        bits: usize,
+    },
+    /// Numbers that no RSA key has (RFC 8017 section 3.1).
+    #[error("its RSA key is none: {0}")]
+    Rsa(&'static str),
+    /// Two coordinates that are not on the curve (SEC 1 section 3.2.2.1).
+    #[error("its {0} key is none: it is not a point of that curve")]
+    Point(PublicKeyKind),
+}
+
+/// Checks that a public key (SubjectPublicKeyInfo, DER) is one of its kind, and strong enough, as
+/// far as mailca knows the kind.
+///
+/// # Errors
+/// When it is not.
+pub fn check(spki_der: &[u8], strength: Strength) -> Result<PublicKeyKind, BadKey> {
+    let kind = PublicKeyKind::of(spki_der)?;
+    let info = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(|_| NotAPublicKey)?;
+    let key = info.subject_public_key.as_bytes().ok_or(NotAPublicKey)?;
+    match kind {
+        PublicKeyKind::Rsa { bits, .. } | PublicKeyKind::RsaPss { bits, .. } => {
+            let least = match strength {
+                Strength::Current => 2048,
+                Strength::Legacy => 1024,
+            };
+            if bits < least {
+                return Err(BadKey::Short { bits });
+            }
+            check_rsa(key)?;
+        }
+        PublicKeyKind::Ec(curve) if !is_point(curve, key) => return Err(BadKey::Point(kind)),
+        _ => {}
+    }
+    Ok(kind)
+}
+
+fn check_rsa(key: &[u8]) -> Result<(), BadKey> {
+    let key = RsaPublicKeyRef::from_der(key).map_err(|_| NotAPublicKey)?;
+    let (modulus, exponent) = (key.modulus.as_bytes(), key.public_exponent.as_bytes());
+    let is_odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
+    let exceeds = (exponent.len(), exponent) >= (modulus.len(), modulus);
+    let problem = match exponent {
+        _ if !is_odd(modulus) => "its modulus is even",
+        // What is signed then is its own signature.
+        [1] => "its public exponent is 1",
+        _ if !is_odd(exponent) => "its public exponent is even",
+        _ if exceeds => "its public exponent is no less than its modulus",
+        _ => return Ok(()),
+    };
+    Err(BadKey::Rsa(problem))
+}
+
+// The forms of RFC 5480 section 2.2: compressed or not.
+fn is_point(curve: Curve, key: &[u8]) -> bool {
+    let has_form = matches!(key.first(), Some(2..=4));
+    match curve {
+        Curve::P256 => has_form && p256::PublicKey::from_sec1_bytes(key).is_ok(),
+        Curve::P384 => has_form && p384::PublicKey::from_sec1_bytes(key).is_ok(),
+        Curve::P521 => has_form && p521::PublicKey::from_sec1_bytes(key).is_ok(),
+        Curve::Other(_) | Curve::Unnamed => true,
     }
 }
 
@@ -179,10 +266,14 @@ pub(super) fn oid_name(oid: ObjectIdentifier) -> String {
     match oid {
         SECP256K1 => "secp256k1".into(),
         ECDSA_WITH_SHA1 => "ecdsa-with-SHA1".into(),
+        MD4_WITH_RSA => "md4WithRSAEncryption".into(),
         _ => DB.by_oid(&oid).map_or_else(|| oid.to_string(), Into::into),
     }
 }
 
-// What the database lacks, of SEC 2 and RFC 3279.
+// What the database lacks, of SEC 2, RFC 3279 and RFC 2313.
 const SECP256K1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.10");
-const ECDSA_WITH_SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.1");
+pub(super) const ECDSA_WITH_SHA1: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.10045.4.1");
+pub(super) const MD4_WITH_RSA: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.3");

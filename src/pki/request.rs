@@ -1,22 +1,30 @@
 //! Requests for a certificate: PKCS#10 (RFC 2986), and the book's self-signed certificate that
 //! stands beside its private key.
 
+use std::collections::HashSet;
+use std::fmt::Display;
+
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912;
-use ring::signature;
+use der::asn1::{AnyRef, BitStringRef};
+use der::{Decode, Encode, Reader, Sequence, SliceReader, Tag, Tagged};
 use thiserror::Error;
-use x509_parser::cri_attributes::ParsedCriAttribute;
-use x509_parser::error::X509Error;
+use x509_cert::ext::pkix::{KeyUsage, KeyUsages};
+use x509_parser::asn1_rs::Oid;
 use x509_parser::extensions::{GeneralName as ParsedName, ParsedExtension, X509Extension};
-use x509_parser::prelude::{FromDer, X509Certificate, X509CertificationRequest};
-use x509_parser::signature_algorithm::SignatureAlgorithm;
-use x509_parser::x509::AlgorithmIdentifier;
+use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::general_name::{GeneralName, GeneralNameError};
+use super::extensions;
+use super::general_name::{self, GeneralName, GeneralNameError};
 use super::key::KeyError;
-use super::name::{Name, NameError};
+use super::name::{self, Name, NameError};
 use super::pem_text;
-use super::public_key::{self, PublicKeyKind, oid_name};
+use super::profile::Profile;
+use super::public_key::{self, BadKey, oid_name};
+use super::signature::{self, SignatureError};
+
+pub use super::public_key::Strength;
 
 #[cfg(test)]
 mod tests;
@@ -33,33 +41,33 @@ pub enum RequestError {
     /// The request and the private key in the same file do not belong together.
     #[error("its private key does not belong to its {0}")]
     ForeignKey(&'static str),
-    /// The bytes are not a request.
+    /// The bytes are not a request, or ask for something twice.
     #[error("its request cannot be read ({0})")]
     Malformed(String),
-    /// The self-signature is wrong.
-    #[error("the signature does not match its public key")]
-    BadSignature,
-    /// mailca cannot verify this kind of signature.
-    #[error("its signature is made with {0}, which mailca cannot verify")]
-    UnverifiableSignature(String),
-    /// MD5 or SHA-1, with which a signature proves nothing any more.
-    #[error("its signature is made with {0}, which is broken")]
-    BrokenDigest(String),
-    /// An RSA key too short to be safe.
-    #[error("its RSA key has {bits} bits, but 2048 are the least that is safe")]
-    ShortKey {
-        /// the modulus in bits
-        bits: usize,
-    },
-    /// A name in it is none.
-    #[error("it asks for a name that cannot be certified: {0}")]
-    BadName(#[from] GeneralNameError),
+    /// The proof of possession is none.
+    #[error("{0}")]
+    Signature(#[from] SignatureError),
+    /// Its public key is none, or too weak.
+    #[error("{0}")]
+    PublicKey(#[from] BadKey),
     /// Its subject cannot be read.
     #[error("{0}")]
     Subject(#[from] NameError),
     /// The private key beside it cannot be read.
     #[error("{0}")]
     Key(#[from] KeyError),
+}
+
+impl RequestError {
+    fn malformed(problem: impl Display) -> Self {
+        Self::Malformed(problem.to_string())
+    }
+}
+
+impl From<der::Error> for RequestError {
+    fn from(error: der::Error) -> Self {
+        Self::Malformed(error.to_string())
+    }
 }
 
 /// What somebody asks a certificate for; possession of the private key is proved.
@@ -69,22 +77,55 @@ pub struct Request {
     pub subject: Name,
     /// subjectPublicKeyInfo, DER
     pub subject_public_key_info: Vec<u8>,
-    /// the names of its SubjectAltName, of the kinds that mailca certifies
-    pub names: Vec<GeneralName>,
-    /// what else it asks, in words: extensions and names that it will not get
-    pub not_honoured: Vec<String>,
+    /// the names of its SubjectAltName, of the kinds that mailca certifies, unless one of them
+    /// cannot be certified
+    pub names: Result<Vec<GeneralName>, GeneralNameError>,
+    /// whether it has a SubjectAltName at all
+    pub has_subject_alt_name: bool,
+    usage: Option<KeyUsage>,
+    purposes: Vec<String>,
+    others: Vec<String>,
 }
 
-/// How strict to be about old cryptography.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strength {
-    /// RSA from 2048 bits, SHA-256 and better.
-    Current,
-    /// SHA-1 and RSA from 1024 bits too (`--allow-legacy`).
-    Legacy,
+// CertificationRequest, its CertificationRequestInfo and an Attribute (RFC 2986 section 4); a SET
+// has whatever order its maker gave it.
+#[derive(Sequence)]
+struct Encoded<'a> {
+    content: AnyRef<'a>,
+    algorithm: AnyRef<'a>,
+    signature: BitStringRef<'a>,
+}
+
+#[derive(Sequence)]
+struct Content<'a> {
+    version: u8,
+    subject: AnyRef<'a>,
+    subject_public_key_info: AnyRef<'a>,
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
+    attributes: Vec<Attribute<'a>>,
+}
+
+#[derive(Sequence)]
+struct Attribute<'a> {
+    oid: AnyRef<'a>,
+    values: AnyRef<'a>,
 }
 
 impl Request {
+    /// A request of somebody whose possession of the private key is known.
+    #[must_use]
+    pub fn new(subject: Name, subject_public_key_info: Vec<u8>, names: Vec<GeneralName>) -> Self {
+        Self {
+            subject,
+            subject_public_key_info,
+            has_subject_alt_name: !names.is_empty(),
+            names: Ok(names),
+            usage: None,
+            purposes: Vec::new(),
+            others: Vec::new(),
+        }
+    }
+
     /// Reads a request from PEM of either label or DER, told apart by content, and checks the
     /// proof of possession: its signature, or `private_key`, the SubjectPublicKeyInfo of a
     /// private key that stands in the same file.
@@ -97,27 +138,23 @@ impl Request {
         private_key: Option<&[u8]>,
         strength: Strength,
     ) -> Result<Self, RequestError> {
-        let request = match pem_text::blocks(bytes) {
+        match pem_text::blocks(bytes) {
             Some(blocks) => {
                 let find = |labels: &[&str]| {
                     let found = blocks.iter().find(|block| labels.contains(&block.tag()));
                     found.map(pem::Pem::contents)
                 };
                 if let Some(der) = find(&["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"]) {
-                    Self::from_pkcs10(der, private_key, strength)?
+                    Self::from_pkcs10(der, private_key, strength)
                 } else if let Some(der) = find(&["CERTIFICATE", "X509 CERTIFICATE"]) {
-                    Self::from_certificate(der, private_key)?
+                    Self::from_certificate(der, private_key, strength)
                 } else {
-                    return Err(RequestError::None);
+                    Err(RequestError::None)
                 }
             }
-            None if bytes.first() == Some(&0x30) => {
-                Self::from_pkcs10(bytes, private_key, strength)?
-            }
-            None => return Err(RequestError::None),
-        };
-        check_strength(&request.subject_public_key_info, strength)?;
-        Ok(request)
+            None if bytes.first() == Some(&0x30) => Self::from_pkcs10(bytes, private_key, strength),
+            None => Err(RequestError::None),
+        }
     }
 
     fn from_pkcs10(
@@ -125,115 +162,183 @@ impl Request {
         private_key: Option<&[u8]>,
         strength: Strength,
     ) -> Result<Self, RequestError> {
-        let (rest, parsed) = X509CertificationRequest::from_der(der).map_err(|error| {
-            if X509Certificate::from_der(der).is_ok() {
-                RequestError::BareCertificate
-            } else {
-                RequestError::Malformed(error.to_string())
-            }
-        })?;
-        check_end(rest)?;
-        let info = &parsed.certification_request_info;
-        check_owner(info.subject_pki.raw, private_key, "certificate request")?;
-        check_strength(info.subject_pki.raw, strength)?;
-        check_digest(&parsed.signature_algorithm, strength)?;
-        check_signature(&parsed)?;
-        let mut request = Self {
-            subject: Name::from_der(info.subject.as_raw())?,
-            subject_public_key_info: info.subject_pki.raw.to_vec(),
-            names: Vec::new(),
-            not_honoured: Vec::new(),
+        let malformed = |error: der::Error| match X509Certificate::from_der(der) {
+            Ok(_) => RequestError::BareCertificate,
+            Err(_) => error.into(),
         };
-        for attribute in info.iter_attributes() {
-            match attribute.parsed_attribute() {
-                ParsedCriAttribute::ExtensionRequest(wanted) => {
-                    request.take_extensions(&wanted.extensions)?;
-                }
-                ParsedCriAttribute::ChallengePassword(_) => {
-                    request.not_honoured.push("a challengePassword".into());
-                }
-                ParsedCriAttribute::UnsupportedAttribute => {
-                    let name = object_name(&attribute.oid.to_id_string());
-                    request.not_honoured.push(format!("the attribute {name}"));
-                }
+        let mut reader = SliceReader::new(der)?;
+        let encoded = Encoded::decode(&mut reader).map_err(malformed)?;
+        check_end(usize::try_from(reader.remaining_len())?)?;
+        let content: Content<'_> = encoded.content.decode_as().map_err(malformed)?;
+        if content.version != 0 {
+            return Err(RequestError::malformed(format!(
+                "its version is {}",
+                content.version
+            )));
+        }
+        let public_key = content.subject_public_key_info.to_der()?;
+        check_owner(&public_key, private_key, "certificate request")?;
+        signature::verify(
+            &encoded.algorithm.to_der()?,
+            &encoded.content.to_der()?,
+            encoded.signature.as_bytes().unwrap_or_default(),
+            &public_key,
+            strength,
+        )?;
+        let subject = Name::from_der(&content.subject.to_der()?)?;
+        let mut request = Self::new(subject, public_key, Vec::new());
+        let mut wanted = None;
+        for attribute in content.attributes {
+            let name = object_name(&dotted(attribute.oid));
+            let is_extension_request = matches!(
+                attribute.oid.decode_as(),
+                Ok(rfc5912::ID_EXTENSION_REQ | MICROSOFT_EXTENSION_REQ)
+            );
+            if !is_extension_request {
+                request.others.push(format!("the attribute {name}"));
+            } else if wanted.replace(attribute.values).is_some() {
+                return Err(RequestError::malformed("it has two extensionRequests"));
             }
+        }
+        if let Some(values) = wanted {
+            request.take_extensions(&extension_request(values)?)?;
         }
         Ok(request)
     }
 
-    fn from_certificate(der: &[u8], private_key: Option<&[u8]>) -> Result<Self, RequestError> {
-        let (rest, parsed) = X509Certificate::from_der(der)
-            .map_err(|error| RequestError::Malformed(error.to_string()))?;
-        check_end(rest)?;
+    fn from_certificate(
+        der: &[u8],
+        private_key: Option<&[u8]>,
+        strength: Strength,
+    ) -> Result<Self, RequestError> {
+        let (rest, parsed) = X509Certificate::from_der(der).map_err(RequestError::malformed)?;
+        check_end(rest.len())?;
         let tbs = &parsed.tbs_certificate;
         if private_key.is_none() {
             return Err(RequestError::BareCertificate);
         }
         check_owner(tbs.subject_pki.raw, private_key, "certificate")?;
-        let mut request = Self {
-            subject: Name::from_der(tbs.subject.as_raw())?,
-            subject_public_key_info: tbs.subject_pki.raw.to_vec(),
-            names: Vec::new(),
-            not_honoured: Vec::new(),
-        };
+        public_key::check(tbs.subject_pki.raw, strength)?;
+        let subject = Name::from_der(tbs.subject.as_raw())?;
+        let mut request = Self::new(subject, tbs.subject_pki.raw.to_vec(), Vec::new());
         request.take_extensions(tbs.extensions())?;
         Ok(request)
     }
 
     fn take_extensions(&mut self, extensions: &[X509Extension<'_>]) -> Result<(), RequestError> {
+        let mut seen = HashSet::new();
         for extension in extensions {
-            match extension.parsed_extension() {
-                ParsedExtension::SubjectAlternativeName(san) => {
-                    for name in &san.general_names {
-                        self.take_name(name)?;
-                    }
-                }
-                // Every certificate gets these anyway, from its profile.
-                ParsedExtension::SubjectKeyIdentifier(_)
-                | ParsedExtension::AuthorityKeyIdentifier(_) => {}
-                ParsedExtension::BasicConstraints(basic) if !basic.ca => {}
-                ParsedExtension::BasicConstraints(_) => {
-                    self.not_honoured.push("basicConstraints CA:TRUE".into());
-                }
-                ParsedExtension::KeyUsage(usage) if usage.key_cert_sign() => {
-                    self.not_honoured.push("keyUsage with keyCertSign".into());
-                }
-                _ => {
-                    let name = object_name(&extension.oid.to_id_string());
-                    self.not_honoured.push(format!("the extension {name}"));
-                }
+            let name = object_name(&extension.oid.to_id_string());
+            if !seen.insert(&extension.oid) {
+                return Err(RequestError::malformed(format!(
+                    "it has two extensions {name}"
+                )));
+            }
+            if extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME {
+                self.take_names(extension)?;
+            } else if self.take_extension(extension, &name).is_none() {
+                self.others.push(format!("an unreadable extension {name}"));
             }
         }
         Ok(())
     }
 
-    fn take_name(&mut self, name: &ParsedName<'_>) -> Result<(), RequestError> {
-        let taken = match name {
-            ParsedName::DNSName(host) => GeneralName::requested_dns(host)?,
-            ParsedName::RFC822Name(mailbox) => GeneralName::requested_email(mailbox)?,
-            ParsedName::IPAddress(octets) => GeneralName::requested_ip(octets)?,
-            other => {
-                self.not_honoured.push(format!("the name {}", kind(other)));
-                return Ok(());
+    // `None` where it cannot be read.
+    fn take_extension(&mut self, extension: &X509Extension<'_>, name: &str) -> Option<()> {
+        let value = AnyRef::from_der(extension.value).ok()?;
+        match extension.parsed_extension() {
+            ParsedExtension::ParseError { .. } => return None,
+            ParsedExtension::KeyUsage(_) => {
+                self.usage = Some(KeyUsage::from_der(extension.value).ok()?);
             }
+            ParsedExtension::ExtendedKeyUsage(_) => {
+                let purposes = name::elements(value, Tag::Sequence).ok()?;
+                self.purposes = purposes.into_iter().map(dotted).collect();
+            }
+            // Every certificate gets these, from its CA and from its profile.
+            ParsedExtension::AuthorityKeyIdentifier(_) => {}
+            ParsedExtension::BasicConstraints(basic) if !basic.ca => {}
+            ParsedExtension::SubjectKeyIdentifier(wanted)
+                if extensions::key_identifier(&self.subject_public_key_info)
+                    .is_ok_and(|own| own == wanted.0) => {}
+            ParsedExtension::BasicConstraints(_) => {
+                self.others.push("basicConstraints CA:TRUE".into());
+            }
+            _ if extension.critical => self.others.push(format!("the critical extension {name}")),
+            _ => self.others.push(format!("the extension {name}")),
+        }
+        Some(())
+    }
+
+    fn take_names(&mut self, extension: &X509Extension<'_>) -> Result<(), RequestError> {
+        let names = match extension.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(san)
+                if AnyRef::from_der(extension.value).is_ok() =>
+            {
+                &san.general_names
+            }
+            _ => return Err(RequestError::malformed("its subjectAltName is none")),
         };
-        if !self.names.contains(&taken) {
-            self.names.push(taken);
+        if names.is_empty() {
+            return Err(RequestError::malformed("its subjectAltName has no name"));
+        }
+        self.has_subject_alt_name = true;
+        let mut seen = HashSet::new();
+        let mut taken = Vec::new();
+        for name in names {
+            taken.push(match name {
+                ParsedName::DNSName(host) => GeneralName::requested_dns(host),
+                ParsedName::RFC822Name(mailbox) => GeneralName::requested_email(mailbox),
+                ParsedName::IPAddress(octets) => GeneralName::requested_ip(octets),
+                // Not even UTF-8, which the checks say of it.
+                ParsedName::Invalid(tag, octets) if matches!(tag.0, 1 | 2) => {
+                    let text = String::from_utf8_lossy(octets);
+                    match tag.0 {
+                        1 => GeneralName::requested_email(&text),
+                        _ => GeneralName::requested_dns(&text),
+                    }
+                }
+                other => {
+                    self.others.push(format!("the name {}", kind(other)));
+                    continue;
+                }
+            });
+        }
+        self.names = taken.into_iter().collect();
+        if let Ok(names) = &mut self.names {
+            names.retain(|name| seen.insert(name.clone()));
         }
         Ok(())
+    }
+
+    /// What it asks besides names and will not get from this profile, in words.
+    #[must_use]
+    pub fn not_honoured(&self, profile: Profile) -> Vec<String> {
+        let granted = extensions::key_usage(profile, &self.subject_public_key_info);
+        let usages = self.usage.into_iter().flat_map(|usage| usage.0 - granted.0);
+        let usages: Vec<_> = usages.map(usage_name).collect();
+        let granted: Vec<_> = profile.purposes().iter().map(ToString::to_string).collect();
+        let purposes = self.purposes.iter().filter(|one| !granted.contains(one));
+        let purposes: Vec<_> = purposes.map(|one| object_name(one)).collect();
+        let mut wishes = Vec::new();
+        if !usages.is_empty() {
+            wishes.push(format!("keyUsage {}", usages.join(", ")));
+        }
+        if !purposes.is_empty() {
+            wishes.push(format!("extendedKeyUsage {}", purposes.join(", ")));
+        }
+        wishes.extend(self.others.iter().cloned());
+        wishes
     }
 
     /// The names a certificate for this request gets when the request has no SubjectAltName: the
     /// CN where it is a host name, and the e-mail addresses of the subject.
     #[must_use]
     pub fn names_from_subject(&self) -> Vec<GeneralName> {
-        let host = self
-            .subject
-            .common_name()
-            .and_then(|name| match GeneralName::parse(&name) {
-                Ok(found @ (GeneralName::Dns(_) | GeneralName::Ip(_))) => Some(found),
-                _ => None,
-            });
+        let host = self.subject.common_name().and_then(|name| {
+            let address = name.parse().map(GeneralName::Ip).ok();
+            address.or_else(|| general_name::host_name(&name).map(GeneralName::Dns).ok())
+        });
         let mailboxes = self
             .subject
             .email_addresses()
@@ -243,79 +348,32 @@ impl Request {
     }
 }
 
-fn check_end(rest: &[u8]) -> Result<(), RequestError> {
-    match rest.len() {
+// szOID_CERT_EXTENSIONS, by which older Windows asks for extensions.
+const MICROSOFT_EXTENSION_REQ: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.14");
+
+// The one value that an extensionRequest has (RFC 2985 section 5.4.2).
+fn extension_request(values: AnyRef<'_>) -> Result<Vec<X509Extension<'_>>, RequestError> {
+    let &[list] = name::elements(values, Tag::Set)?.as_slice() else {
+        return Err(RequestError::malformed("its extensionRequest is none"));
+    };
+    list.tag().assert_eq(Tag::Sequence)?;
+    let mut extensions = Vec::new();
+    let mut rest = list.value();
+    while !rest.is_empty() {
+        let (next, extension) = X509Extension::from_der(rest).map_err(RequestError::malformed)?;
+        extensions.push(extension);
+        rest = next;
+    }
+    Ok(extensions)
+}
+
+fn check_end(surplus: usize) -> Result<(), RequestError> {
+    match surplus {
         0 => Ok(()),
-        surplus => Err(RequestError::Malformed(format!(
+        _ => Err(RequestError::malformed(format!(
             "{surplus} bytes follow it"
         ))),
-    }
-}
-
-fn check_signature(parsed: &X509CertificationRequest<'_>) -> Result<(), RequestError> {
-    let info = &parsed.certification_request_info;
-    let unverifiable = || {
-        let algorithm = algorithm_name(&parsed.signature_algorithm);
-        let key = public_key::describe(info.subject_pki.raw);
-        RequestError::UnverifiableSignature(format!("{algorithm} by a key of type {key}"))
-    };
-    let bits = match PublicKeyKind::of(info.subject_pki.raw) {
-        Ok(PublicKeyKind::Rsa { bits, .. } | PublicKeyKind::RsaPss { bits }) => bits,
-        _ => 0,
-    };
-    // Ring has no longer keys, and says only that the signature is wrong.
-    if bits > 8192 {
-        return Err(unverifiable());
-    }
-    if let Some(octets) = odd_pss_salt(&parsed.signature_algorithm) {
-        let name = format!("RSA-PSS and a salt of {octets} octets");
-        return Err(RequestError::UnverifiableSignature(name));
-    }
-    match parsed.verify_signature() {
-        Ok(()) => Ok(()),
-        Err(X509Error::SignatureUnsupportedAlgorithm) => Err(unverifiable()),
-        Err(_) if (1..2048).contains(&bits) => {
-            let algorithm = short_rsa_algorithm(&parsed.signature_algorithm);
-            let key = &*info.subject_pki.subject_public_key.data;
-            signature::UnparsedPublicKey::new(algorithm.ok_or_else(unverifiable)?, key)
-                .verify(info.raw, &parsed.signature_value.data)
-                .map_err(|_| RequestError::BadSignature)
-        }
-        Err(_) => Err(RequestError::BadSignature),
-    }
-}
-
-// Ring takes a salt as long as the digest only, as TLS does (RFC 8446 section 4.2.3).
-fn odd_pss_salt(algorithm: &AlgorithmIdentifier<'_>) -> Option<u32> {
-    let parsed = SignatureAlgorithm::try_from(algorithm).ok()?;
-    let SignatureAlgorithm::RSASSA_PSS(parameters) = parsed else {
-        return None;
-    };
-    let hash = ObjectIdentifier::new(&parameters.hash_algorithm_oid().to_id_string()).ok()?;
-    let digest = match hash {
-        rfc5912::ID_SHA_256 => 32,
-        rfc5912::ID_SHA_384 => 48,
-        rfc5912::ID_SHA_512 => 64,
-        _ => return None,
-    };
-    Some(parameters.salt_length()).filter(|salt| *salt != digest)
-}
-
-// What x509-parser asks of ring refuses RSA keys under 2048 bits, but for SHA-1.
-fn short_rsa_algorithm(
-    algorithm: &AlgorithmIdentifier<'_>,
-) -> Option<&'static signature::RsaParameters> {
-    match ObjectIdentifier::new(&algorithm.algorithm.to_id_string()).ok()? {
-        rfc5912::SHA_1_WITH_RSA_ENCRYPTION => {
-            Some(&signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY)
-        }
-        rfc5912::SHA_256_WITH_RSA_ENCRYPTION => {
-            Some(&signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY)
-        }
-        rfc5912::SHA_512_WITH_RSA_ENCRYPTION => {
-            Some(&signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY)
-        }
-        _ => None,
     }
 }
 
@@ -330,39 +388,29 @@ fn check_owner(
     }
 }
 
-fn check_strength(subject_public_key_info: &[u8], strength: Strength) -> Result<(), RequestError> {
-    let least = match strength {
-        Strength::Current => 2048,
-        Strength::Legacy => 1024,
-    };
-    match PublicKeyKind::of(subject_public_key_info) {
-        Ok(PublicKeyKind::Rsa { bits, .. }) if bits < least => Err(RequestError::ShortKey { bits }),
-        _ => Ok(()),
+fn usage_name(usage: KeyUsages) -> &'static str {
+    match usage {
+        KeyUsages::DigitalSignature => "digitalSignature",
+        KeyUsages::NonRepudiation => "nonRepudiation",
+        KeyUsages::KeyEncipherment => "keyEncipherment",
+        KeyUsages::DataEncipherment => "dataEncipherment",
+        KeyUsages::KeyAgreement => "keyAgreement",
+        KeyUsages::KeyCertSign => "keyCertSign",
+        KeyUsages::CRLSign => "cRLSign",
+        KeyUsages::EncipherOnly => "encipherOnly",
+        KeyUsages::DecipherOnly => "decipherOnly",
     }
 }
 
-// The digests of RFC 3279 and RFC 5758 that no longer prove anything.
-fn check_digest(
-    algorithm: &AlgorithmIdentifier<'_>,
-    strength: Strength,
-) -> Result<(), RequestError> {
-    let name = algorithm_name(algorithm);
-    let broken = name.contains("md2") || name.contains("md4") || name.contains("md5");
-    let legacy = name.contains("sha1") || name.contains("SHA1");
-    if broken || (legacy && strength == Strength::Current) {
-        return Err(RequestError::BrokenDigest(name));
-    }
-    Ok(())
-}
-
-fn algorithm_name(algorithm: &AlgorithmIdentifier<'_>) -> String {
-    object_name(&algorithm.algorithm.to_id_string())
+// An OBJECT IDENTIFIER as numbers; those of a UUID are too long for const-oid.
+fn dotted(oid: AnyRef<'_>) -> String {
+    Oid::new(oid.value().into()).to_id_string()
 }
 
 // The name RFCs give an object identifier, or its number.
 fn object_name(dotted: &str) -> String {
     let name = ObjectIdentifier::new(dotted).map_or_else(|_| dotted.into(), oid_name);
-    let prefixes = ["id-ce-", "id-pe-", "pkcs-9-at-"];
+    let prefixes = ["id-ce-", "id-pe-", "id-kp-", "pkcs-9-at-"];
     let short = prefixes.iter().find_map(|start| name.strip_prefix(start));
     short.unwrap_or(&name).to_owned()
 }
@@ -373,6 +421,8 @@ fn kind(name: &ParsedName<'_>) -> String {
         ParsedName::DirectoryName(_) => "of kind directoryName".into(),
         ParsedName::RegisteredID(oid) => format!("of kind registeredID {}", oid.to_id_string()),
         ParsedName::OtherName(oid, _) => format!("of kind otherName {}", oid.to_id_string()),
+        ParsedName::X400Address(_) => "of kind x400Address".into(),
+        ParsedName::EDIPartyName(_) => "of kind ediPartyName".into(),
         _ => "of an unknown kind".into(),
     }
 }

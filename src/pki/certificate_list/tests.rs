@@ -1,6 +1,8 @@
 use time::macros::datetime;
 
 use super::*;
+use crate::pki::public_key::BadKey;
+use crate::pki::signature::SignatureError;
 use crate::pki::testing::Openssl;
 
 const CONF: &str = "\
@@ -121,7 +123,7 @@ fn a_signature_by_another_key_or_over_other_bytes_is_wrong() {
     let issuer = ca.certificate("ca.pem");
     ca.p256("other.key");
     ca.run("req -x509 -new -key other.key -out other.pem -days 30 -subj /CN=Other");
-    let wrong = |by: &str| SignatureError::Wrong(by.into());
+    let wrong = |by: &str| SignedError::Wrong(by.into());
     let list = read(&ca, "crl.pem");
     let other = list.verify_signature(&ca.certificate("other.pem"));
     assert_eq!(other, Err(wrong("CN=Other")));
@@ -144,16 +146,23 @@ fn a_signature_that_cannot_be_checked_is_named() {
     ca.run("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out ca.key");
     ca.run("req -x509 -new -key ca.key -out ca.pem -days 30 -subj /CN=Curve");
     ca.run("ca -config ca.cnf -gencrl -md sha512 -out crl.pem");
+    let found = read(&ca, "crl.pem").verify_signature(&ca.certificate("ca.pem"));
+    assert_eq!(found, Ok(()));
+    ca.run("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1 -out ca.key");
+    ca.run("req -x509 -new -key ca.key -out ca.pem -days 30 -subj /CN=Curve");
+    ca.run("ca -config ca.cnf -gencrl -md sha256 -out crl.pem");
     let refused = read(&ca, "crl.pem").verify_signature(&ca.certificate("ca.pem"));
     assert_eq!(
         refused.unwrap_err().to_string(),
-        "the signature is ecdsa-with-SHA512 by a key of type EC P-521, which mailca cannot check"
+        "its signature is made with ecdsa-with-SHA256 by a key of type EC secp256k1, which mailca \
+         cannot verify"
     );
     ca.run("genrsa -out ca.key 1024");
     ca.run("req -x509 -new -key ca.key -out ca.pem -days 30 -subj /CN=Short");
     ca.run("ca -config ca.cnf -gencrl -out crl.pem");
     let refused = read(&ca, "crl.pem").verify_signature(&ca.certificate("ca.pem"));
-    assert_eq!(refused, Err(SignatureError::ShortKey { bits: 1024 }));
+    let short = SignatureError::Key(BadKey::Short { bits: 1024 });
+    assert_eq!(refused, Err(SignedError::Signature(short)));
 }
 
 #[test]

@@ -8,11 +8,11 @@ use const_oid::ObjectIdentifier;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 use webpki::{
-    ALL_VERIFICATION_ALGS, Cert, EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter,
-    KeyUsage, VerifiedPath, anchor_from_trusted_cert,
+    Cert, EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage,
+    VerifiedPath, anchor_from_trusted_cert,
 };
 
-use super::{Purpose, Question, Verdict, anchor_problem, purpose};
+use super::{Purpose, Question, Verdict, algorithms, anchor_problem, purpose};
 use crate::pki::certificate::Certificate;
 use crate::pki::name_constraints::Bounds;
 
@@ -516,7 +516,7 @@ fn validate<'a>(
         is_taken.then_some(()).ok_or(Error::UnknownIssuer)
     };
     let path = own.verify_for_usage(
-        ALL_VERIFICATION_ALGS,
+        &algorithms::ALL,
         &anchors,
         &between,
         time,

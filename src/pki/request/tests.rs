@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::pki::key::{Digest, EncodedKey};
 use crate::pki::testing::Openssl;
 
 const CONFIG: &str = "[req]\ndistinguished_name=dn\n[dn]\n";
@@ -27,6 +28,11 @@ const SAN: &str = "subjectAltName=DNS:mail.example.org,IP:192.0.2.1";
 
 fn read(bytes: &[u8]) -> Result<Request, RequestError> {
     Request::read(bytes, None, Strength::Current)
+}
+
+fn names(request: &Request) -> Vec<String> {
+    let names = request.names.as_ref().unwrap();
+    names.iter().map(ToString::to_string).collect()
 }
 
 fn message(result: Result<Request, RequestError>) -> String {
@@ -57,9 +63,8 @@ fn a_request_is_found_in_every_form_it_comes_in() {
             "/O=Example/CN=mail.example.org/emailAddress=a@example.org"
         );
         assert_eq!(request.subject_public_key_info, openssl.public_key("key"));
-        let names: Vec<_> = request.names.iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["DNS:mail.example.org", "IP:192.0.2.1"]);
-        assert_eq!(request.not_honoured, [""; 0]);
+        assert_eq!(names(&request), ["DNS:mail.example.org", "IP:192.0.2.1"]);
+        assert_eq!(request.not_honoured(Profile::Relay), [""; 0]);
     }
 }
 
@@ -113,8 +118,11 @@ fn the_books_certificate_counts_as_a_request_beside_its_key_only() {
     let own = openssl.public_key("key");
     let request = Request::read(&pem, Some(&own), Strength::Current).unwrap();
     assert_eq!(request.subject.oneline(), "/O=Example/CN=mail.example.org");
-    assert_eq!(request.names.len(), 2);
-    assert_eq!(request.not_honoured, ["basicConstraints CA:TRUE"]);
+    assert_eq!(names(&request).len(), 2);
+    assert_eq!(
+        request.not_honoured(Profile::Relay),
+        ["basicConstraints CA:TRUE"]
+    );
     let bare =
         "it holds a certificate without its private key, which proves nothing about who asks";
     assert_eq!(message(read(&pem)), bare);
@@ -147,201 +155,116 @@ fn one_flipped_bit_is_noticed_in_the_content_and_in_the_signature() {
     }
 }
 
-struct Made {
-    key: &'static str,
-    options: &'static str,
-    current: Result<(), &'static str>,
-    legacy: Result<(), &'static str>,
-}
-
-#[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn requests_are_signed_with_what_can_be_verified_and_is_safe() {
-    const SHORT: &str = "its RSA key has 1024 bits, but 2048 are the least that is safe";
-    const SHORTER: &str = "its RSA key has 1023 bits, but 2048 are the least that is safe";
-    const SHA1: &str = "its signature is made with sha1WithRSAEncryption, which is broken";
-    const MD5: &str = "its signature is made with md5WithRSAEncryption, which is broken";
-    const EC_SHA1: &str = "its signature is made with ecdsa-with-SHA1, which is broken";
-    const EC_SHA1_UNVERIFIED: &str = "its signature is made with ecdsa-with-SHA1 by a key of type EC P-256, which mailca cannot verify";
-    const P521: &str = "its signature is made with ecdsa-with-SHA512 by a key of type EC P-521, which mailca cannot verify";
-    const P256_512: &str = "its signature is made with ecdsa-with-SHA512 by a key of type EC P-256, which mailca cannot verify";
-    const SECP256K1: &str = "its signature is made with ecdsa-with-SHA256 by a key of type EC secp256k1, which mailca cannot verify";
-    const ED448: &str =
-        "its signature is made with id-Ed448 by a key of type Ed448, which mailca cannot verify";
-    const SHA224: &str = "its signature is made with sha224WithRSAEncryption by a key of type RSA 2048, which mailca cannot verify";
-    const PSS_SHA1: &str = "its signature is made with id-RSASSA-PSS by a key of type RSA 2048, which mailca cannot verify";
-    const PSS_SALT: &str =
-        "its signature is made with RSA-PSS and a salt of 222 octets, which mailca cannot verify";
-    const SHORT_384: &str = "its signature is made with sha384WithRSAEncryption by a key of type RSA 1024, which mailca cannot verify";
-    let case = |key, options, current, legacy| Made {
-        key,
-        options,
-        current,
-        legacy,
-    };
-    let cases = [
-        case("p256", "-sha256", Ok(()), Ok(())),
-        case("p256", "-sha384", Ok(()), Ok(())),
-        case("p384", "-sha256", Ok(()), Ok(())),
-        case("p384", "-sha384", Ok(()), Ok(())),
-        case("ed25519", "", Ok(()), Ok(())),
-        case("rsa", "-sha256", Ok(()), Ok(())),
-        case("rsa", "-sha384", Ok(()), Ok(())),
-        case("rsa", "-sha512", Ok(()), Ok(())),
-        case(
-            "rsa",
-            "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest",
-            Ok(()),
-            Ok(()),
-        ),
-        case(
-            "rsa",
-            "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:max",
-            Err(PSS_SALT),
-            Err(PSS_SALT),
-        ),
-        case(
-            "rsa",
-            "-sha512 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest",
-            Ok(()),
-            Ok(()),
-        ),
-        case(
-            "rsa",
-            "-sha1 -sigopt rsa_padding_mode:pss",
-            Err(PSS_SHA1),
-            Err(PSS_SHA1),
-        ),
-        case("rsa", "-sha1", Err(SHA1), Ok(())),
-        case("rsa", "-md5", Err(MD5), Err(MD5)),
-        case("rsa", "-sha224", Err(SHA224), Err(SHA224)),
-        case("p256", "-sha1", Err(EC_SHA1), Err(EC_SHA1_UNVERIFIED)),
-        case("p256", "-sha512", Err(P256_512), Err(P256_512)),
-        case("rsa1024", "-sha256", Err(SHORT), Ok(())),
-        case("rsa1024", "-sha1", Err(SHORT), Ok(())),
-        case("rsa1024", "-sha512", Err(SHORT), Ok(())),
-        case("rsa1024", "-sha384", Err(SHORT), Err(SHORT_384)),
-        case("rsa1023", "-sha256", Err(SHORTER), Err(SHORTER)),
-        case("p521", "-sha512", Err(P521), Err(P521)),
-        case("secp256k1", "-sha256", Err(SECP256K1), Err(SECP256K1)),
-        case("ed448", "", Err(ED448), Err(ED448)),
-    ];
-    let openssl = Openssl::new();
-    openssl.write("req.cnf", CONFIG);
-    for (name, algorithm) in [
-        ("p256", "EC -pkeyopt ec_paramgen_curve:P-256"),
-        ("p384", "EC -pkeyopt ec_paramgen_curve:P-384"),
-        ("p521", "EC -pkeyopt ec_paramgen_curve:P-521"),
-        ("secp256k1", "EC -pkeyopt ec_paramgen_curve:secp256k1"),
-        ("ed25519", "ED25519"),
-        ("ed448", "ED448"),
-        ("rsa", "RSA -pkeyopt rsa_keygen_bits:2048"),
-        ("rsa1024", "RSA -pkeyopt rsa_keygen_bits:1024"),
-        ("rsa1023", "RSA -pkeyopt rsa_keygen_bits:1023"),
-    ] {
-        openssl.run(&format!("genpkey -algorithm {algorithm} -out {name}"));
-    }
-    for Made {
-        key,
-        options,
-        current,
-        legacy,
-    } in cases
-    {
-        openssl.run_with(
-            &format!("req -new -config req.cnf -key {key} {options} -out req.pem"),
-            &["-subj", "/CN=mail.example.org"],
-        );
-        let pem = openssl.read("req.pem");
-        for (strength, wanted) in [(Strength::Current, current), (Strength::Legacy, legacy)] {
-            let result = Request::read(&pem, None, strength).map(|_| ());
-            let wanted = wanted.map_err(str::to_owned);
-            assert_eq!(
-                result.map_err(|e| e.to_string()),
-                wanted,
-                "{key} {options} {strength:?}"
-            );
-        }
-        let mut damaged = openssl.run("req -in req.pem -outform DER");
-        if let Some(last) = damaged.last_mut() {
-            *last ^= 1;
-        }
-        assert!(
-            Request::read(&damaged, None, Strength::Legacy).is_err(),
-            "{key} {options}"
-        );
-    }
-}
-
 #[test]
 fn what_is_asked_besides_the_names_is_listed() {
     let openssl = requested(
         "basicConstraints=critical,CA:TRUE\n\
-         keyUsage=keyCertSign,digitalSignature\n\
-         extendedKeyUsage=codeSigning\n\
+         keyUsage=keyCertSign,digitalSignature,cRLSign\n\
+         extendedKeyUsage=codeSigning,serverAuth,anyExtendedKeyUsage,msSGC\n\
          subjectKeyIdentifier=hash\n\
          tlsfeature=status_request\n\
+         nameConstraints=critical,permitted;DNS:example\n\
          1.2.3.4=ASN1:NULL\n\
+         1.2.3.5=critical,ASN1:NULL\n\
+         2.5.29.31=DER:3000FF\n\
          subjectAltName=DNS:a.example,URI:http://x/,RID:1.2.3,otherName:1.2.3.4;UTF8:x,dirName:dn,DNS:a.example,email:a@b.example",
     );
     let request = read(&openssl.read("req.pem")).unwrap();
     assert_eq!(
-        request.not_honoured,
+        request.not_honoured(Profile::Relay),
         [
+            "keyUsage keyCertSign, cRLSign",
+            "extendedKeyUsage codeSigning, anyExtendedKeyUsage, 1.3.6.1.4.1.311.10.3.3",
             "basicConstraints CA:TRUE",
-            "keyUsage with keyCertSign",
-            "the extension extKeyUsage",
             "the extension 1.3.6.1.5.5.7.1.24",
+            "the critical extension nameConstraints",
             "the extension 1.2.3.4",
+            "the critical extension 1.2.3.5",
+            "an unreadable extension cRLDistributionPoints",
             "the name URI:http://x/",
             "the name of kind registeredID 1.2.3",
             "the name of kind otherName 1.2.3.4",
             "the name of kind directoryName",
         ]
     );
-    let names: Vec<_> = request.names.iter().map(ToString::to_string).collect();
-    assert_eq!(names, ["DNS:a.example", "email:a@b.example"]);
-    let harmless = requested("basicConstraints=CA:FALSE\nkeyUsage=digitalSignature");
-    let request = read(&harmless.read("req.pem")).unwrap();
-    assert_eq!(request.not_honoured, ["the extension keyUsage"]);
+    assert_eq!(names(&request), ["DNS:a.example", "email:a@b.example"]);
 }
 
 #[test]
-fn a_challenge_password_is_listed() {
+fn what_the_profile_gives_is_not_listed() {
+    let openssl = requested(
+        "basicConstraints=CA:FALSE\nkeyUsage=digitalSignature,keyEncipherment\nextendedKeyUsage=serverAuth,clientAuth",
+    );
+    let request = read(&openssl.read("req.pem")).unwrap();
+    let encipherment = "keyUsage keyEncipherment";
+    assert_eq!(request.not_honoured(Profile::Relay), [encipherment]);
+    assert_eq!(
+        request.not_honoured(Profile::Client),
+        [encipherment, "extendedKeyUsage serverAuth"]
+    );
+    openssl.run("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key");
+    openssl.run("req -new -config req.cnf -subj /CN=a -key key -out req.pem");
+    let request = read(&openssl.read("req.pem")).unwrap();
+    assert_eq!(request.not_honoured(Profile::Relay), [""; 0]);
+    assert_eq!(
+        request.not_honoured(Profile::Client),
+        [encipherment, "extendedKeyUsage serverAuth"]
+    );
+    for (identifier, wanted) in [
+        ("hash", &[][..]),
+        ("AB:CD", &["the extension subjectKeyIdentifier"]),
+    ] {
+        let openssl = requested(&format!("subjectKeyIdentifier={identifier}"));
+        let request = read(&openssl.read("req.pem")).unwrap();
+        assert_eq!(request.not_honoured(Profile::Relay), wanted);
+    }
+}
+
+#[test]
+fn attributes_are_listed() {
     let openssl = requested(SAN);
     openssl.write(
         "challenge.cnf",
-        "[req]\ndistinguished_name=dn\nattributes=more\nprompt=no\n[dn]\nCN=a\n[more]\nchallengePassword=secret\nunstructuredName=x\n",
+        "[req]\ndistinguished_name=dn\nattributes=more\nprompt=no\n[dn]\nCN=a\n[more]\nchallengePassword=secret\nunstructuredName=x\n1.2.3.4=x\n",
     );
     openssl.run("req -new -config challenge.cnf -key key -out req.pem");
     let request = read(&openssl.read("req.pem")).unwrap();
-    let mut listed = request.not_honoured;
+    let mut listed = request.not_honoured(Profile::Relay);
     listed.sort();
     assert_eq!(
         listed,
-        ["a challengePassword", "the attribute unstructuredName"]
+        [
+            "the attribute 1.2.3.4",
+            "the attribute challengePassword",
+            "the attribute unstructuredName"
+        ]
     );
 }
 
 #[test]
-fn names_that_cannot_be_certified_refuse_the_request() {
+fn names_that_cannot_be_certified_are_told() {
     let cases = [
         (
             "DNS:a..b",
-            r#"it asks for a name that cannot be certified: "a..b" is not a host name: it has an empty label"#,
+            r#""a..b" is not a host name: it has an empty label"#,
         ),
         (
             "DNS:192.0.2.1",
-            r#"it asks for a name that cannot be certified: "192.0.2.1" is not a host name: it is an IP address"#,
+            r#""192.0.2.1" is not a host name: it is an IP address"#,
         ),
         (
             "email:a",
-            r#"it asks for a name that cannot be certified: "a" is not an e-mail address that a certificate can hold"#,
+            r#""a" is not an e-mail address that a certificate can hold"#,
+        ),
+        (
+            "DNS:good.example,DNS:bücher.example",
+            r#""bücher.example" is not a host name: a label has other characters than letters, digits and hyphens"#,
         ),
     ];
     for (name, wanted) in cases {
         let openssl = requested(&format!("subjectAltName={name}"));
-        assert_eq!(message(read(&openssl.read("req.pem"))), wanted);
+        let request = read(&openssl.read("req.pem")).unwrap();
+        assert_eq!(request.names.unwrap_err().to_string(), wanted);
     }
 }
 
@@ -356,6 +279,7 @@ fn a_request_without_names_has_those_of_its_subject() {
         ("/CN=192.0.2.1", &["IP:192.0.2.1"]),
         ("/CN=Example Mail", &[]),
         ("/CN=a@example.org", &[]),
+        ("/CN=dns:mail.example.org", &[]),
         ("/O=Example/emailAddress=not an address", &[]),
     ];
     let openssl = requested(SAN);
@@ -373,6 +297,153 @@ fn a_request_without_names_has_those_of_its_subject() {
             .collect();
         assert_eq!(names, *wanted, "{subject}");
     }
+}
+
+/// A request for `attributes`, the content of the SET, signed by the P-256 key of `openssl`.
+fn with_attributes(openssl: &Openssl, attributes: &[u8]) -> Vec<u8> {
+    let subject = Name::common_name_only("mail.example.org").unwrap();
+    let key = EncodedKey::find(&openssl.read("key")).unwrap().unwrap();
+    let key = key.unlock(None).unwrap();
+    let content = [
+        &[2, 1, 0],
+        subject.as_der(),
+        key.subject_public_key_info(),
+        &tlv(0xA0, attributes),
+    ];
+    let content = tlv(0x30, &content.concat());
+    let signature = key.sign(Digest::Sha256, &content).unwrap();
+    let algorithm = signature.algorithm.to_der().unwrap();
+    let bits = tlv(3, &[&[0], &signature.bytes[..]].concat());
+    tlv(0x30, &[content, algorithm, bits].concat())
+}
+
+fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = der::Length::try_from(content.len()).unwrap();
+    [&[tag], &length.to_der().unwrap()[..], content].concat()
+}
+
+fn attribute(oid: &str, values: &[u8]) -> Vec<u8> {
+    let oid = ObjectIdentifier::new_unwrap(oid).to_der().unwrap();
+    tlv(0x30, &[oid, tlv(0x31, values)].concat())
+}
+
+const EXTENSION_REQUEST: &str = "1.2.840.113549.1.9.14";
+const MICROSOFT: &str = "1.3.6.1.4.1.311.2.1.14";
+
+fn extension(oid: &str, value: &[u8]) -> Vec<u8> {
+    let oid = ObjectIdentifier::new_unwrap(oid).to_der().unwrap();
+    tlv(0x30, &[oid, tlv(4, value)].concat())
+}
+
+fn dns(name: &[u8]) -> Vec<u8> {
+    extension("2.5.29.17", &tlv(0x30, &tlv(0x82, name)))
+}
+
+fn extensions(extensions: &[Vec<u8>]) -> Vec<u8> {
+    tlv(0x30, &extensions.concat())
+}
+
+#[test]
+fn extensions_are_asked_for_once_and_by_either_attribute() {
+    let openssl = requested(SAN);
+    let read_attributes = |attributes: &[Vec<u8>]| {
+        let der = with_attributes(&openssl, &attributes.concat());
+        // To openssl it is a request like any other.
+        openssl.write("made.der", &der);
+        openssl.run("req -in made.der -inform DER -verify -noout");
+        read(&der)
+    };
+    let once = extensions(&[dns(b"a.example")]);
+    let other = extensions(&[dns(b"b.example")]);
+    for oid in [EXTENSION_REQUEST, MICROSOFT] {
+        let request = read_attributes(&[attribute(oid, &once)]).unwrap();
+        assert_eq!(names(&request), ["DNS:a.example"]);
+        assert_eq!(request.not_honoured(Profile::Relay), [""; 0]);
+    }
+    for oid in [EXTENSION_REQUEST, MICROSOFT] {
+        let twice = [attribute(EXTENSION_REQUEST, &once), attribute(oid, &other)];
+        assert_eq!(
+            message(read_attributes(&twice)),
+            "its request cannot be read (it has two extensionRequests)"
+        );
+    }
+    let null = extension("1.2.3", &[5, 0]);
+    let trailing = [tlv(0x30, &tlv(0x82, b"a.example")), vec![0]].concat();
+    let cases = [
+        ([once, other].concat(), "its extensionRequest is none"),
+        (vec![], "its extensionRequest is none"),
+        (
+            extensions(&[dns(b"a.example"), dns(b"b.example")]),
+            "it has two extensions subjectAltName",
+        ),
+        (
+            extensions(&[null.clone(), null]),
+            "it has two extensions 1.2.3",
+        ),
+        (
+            extensions(&[extension("2.5.29.17", &tlv(0x30, &[]))]),
+            "its subjectAltName has no name",
+        ),
+        (
+            extensions(&[extension("2.5.29.17", &[5, 0])]),
+            "its subjectAltName is none",
+        ),
+        (
+            extensions(&[extension("2.5.29.17", &trailing)]),
+            "its subjectAltName is none",
+        ),
+    ];
+    for (values, problem) in cases {
+        assert_eq!(
+            message(read_attributes(&[attribute(EXTENSION_REQUEST, &values)])),
+            format!("its request cannot be read ({problem})")
+        );
+    }
+}
+
+#[test]
+fn what_is_unreadable_in_a_request_is_listed_as_that() {
+    let openssl = requested(SAN);
+    let odd = extensions(&[
+        dns(b"caf\xe9.example"),
+        extension("2.5.29.15", &[3, 2, 7, 0x80, 0]),
+        extension("2.5.29.37", &[5, 0]),
+        extension("2.5.29.19", &tlv(0x30, &[1, 1, 0xFF, 5, 0])),
+    ]);
+    let odd = with_attributes(&openssl, &attribute(EXTENSION_REQUEST, &odd));
+    let request = read(&odd).unwrap();
+    assert_eq!(
+        request.names.as_ref().unwrap_err().to_string(),
+        "\"caf\u{fffd}.example\" is not a host name: a label has other characters than letters, digits and hyphens"
+    );
+    assert_eq!(
+        request.not_honoured(Profile::Relay),
+        [
+            "an unreadable extension keyUsage",
+            "an unreadable extension extKeyUsage",
+            "an unreadable extension basicConstraints",
+        ]
+    );
+}
+
+#[test]
+fn the_order_of_attributes_and_their_types_do_not_matter() {
+    let openssl = requested(SAN);
+    // UniversalString, an OBJECT IDENTIFIER with an arc of 128 bits, and no order.
+    let password = attribute("1.2.840.113549.1.9.7", &tlv(28, &[0, 0, 0, 65]));
+    let uuid = tlv(
+        6,
+        b"\x69\x83\xf0\x9d\xa7\xeb\xcf\xde\xe0\xc7\xa1\xa7\xb2\xc0\x94\x8c\xc8\xf9\xd7\x76",
+    );
+    let unknown = tlv(0x30, &[uuid, tlv(0x31, &[5, 0])].concat());
+    for attributes in [[&unknown, &password], [&password, &unknown]] {
+        let attributes = attributes.map(Clone::clone).concat();
+        let request = read(&with_attributes(&openssl, &attributes)).unwrap();
+        assert_eq!(request.not_honoured(Profile::Relay).len(), 2);
+        assert!(!request.has_subject_alt_name);
+    }
+    let bare = with_attributes(&openssl, &[]);
+    assert_eq!(read(&bare).unwrap().not_honoured(Profile::Relay), [""; 0]);
 }
 
 #[test]
