@@ -19,6 +19,7 @@ use super::verify::VerifyError;
 use crate::cli::STANDARD_CA;
 use crate::exit::Exit;
 use crate::pki::key::KeyError;
+use crate::pki::name::NameError;
 use crate::pki::policy::PolicyError;
 use crate::pki::public_key::BadKey;
 use crate::pki::request::RequestError;
@@ -30,7 +31,7 @@ use crate::store::journal::JournalError;
 use crate::store::register::RegisterError;
 use crate::store::settings::SettingsError;
 use crate::store::transaction::TransactionError;
-use crate::sys::files::FileError;
+use crate::sys::files::{Exposed, FileError};
 use crate::sys::lock::LockError;
 use crate::sys::prompt::PromptError;
 
@@ -86,7 +87,7 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(|error| register(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(journal))
         .or_else(|| cause.downcast_ref().and_then(lock))
-        .or_else(|| cause.downcast_ref().and_then(refusal))
+        .or_else(|| cause.downcast_ref().map(refusal))
         .or_else(|| cause.downcast_ref().map(|error| issue(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(request_refusal))
         .or_else(|| cause.downcast_ref().and_then(sign))
@@ -103,6 +104,8 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(|error| emit(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(verify))
         .or_else(|| cause.downcast_ref().and_then(prompt))
+        .or_else(|| cause.downcast_ref().map(exposed))
+        .or_else(|| cause.downcast_ref().and_then(name))
         .or_else(|| cause.downcast_ref().and_then(file))
 }
 
@@ -127,8 +130,9 @@ fn store(error: &StoreError) -> Option<String> {
                 "make one with {make}, or name another with --ca DIR"
             ))
         }
-        StoreError::ExposedKey { path, .. } => {
-            Some(shell_line(&["chmod", "600", &path.to_string_lossy()]))
+        StoreError::NoKey(path) => {
+            let path = path.display();
+            Some(format!("put the CA's private key into {path}"))
         }
         _ => None,
     }
@@ -247,7 +251,16 @@ fn lock(error: &LockError) -> Option<String> {
     }
 }
 
-fn refusal(error: &Refusal) -> Option<String> {
+const SHORTER_NAME: &str = "name a shorter one first, and this one after it by --san";
+
+fn name(error: &NameError) -> Option<String> {
+    match error {
+        NameError::Length { attribute, .. } if attribute == "CN" => Some(SHORTER_NAME.into()),
+        _ => None,
+    }
+}
+
+fn refusal(error: &Refusal) -> String {
     match error {
         Refusal::CaExpired { path, key, .. } => {
             let (path, key) = (path.to_string_lossy(), key.to_string_lossy());
@@ -255,51 +268,51 @@ fn refusal(error: &Refusal) -> Option<String> {
             let make = [
                 "openssl", "x509", "-in", &path, "-days", "3650", "-signkey", &key, "-out", &new,
             ];
-            Some(format!(
+            format!(
                 "make a new CA certificate with the same key: {} && {}",
                 shell_line(&make),
                 shell_line(&["mv", &new, &path])
-            ))
+            )
         }
         Refusal::CaNotYetValid { .. } => {
-            Some("set this machine's clock if it is wrong (date -u shows it), or wait".into())
+            "set this machine's clock if it is wrong (date -u shows it), or wait".into()
         }
-        Refusal::NotCa { path, .. } => Some(format!(
-            "put the CA's own certificate into {}",
-            path.display()
-        )),
-        Refusal::CaKey | Refusal::CompromisedKey(_) => {
-            Some("make another key: mailca req HOST".into())
+        Refusal::NotCa { path, .. } => {
+            format!("put the CA's own certificate into {}", path.display())
         }
-        Refusal::IssuerExpired { certs, .. } => Some(format!(
-            "put the new certificate of that CA into {}",
-            certs.display()
-        )),
+        Refusal::IssuerExpired { certs, .. } => {
+            let certs = certs.display();
+            format!("put the new certificate of that CA into {certs}")
+        }
         Refusal::Useless { .. } => {
-            Some("have the CA's own key certified again, without what stands in the way".into())
+            "have the CA's own key certified again, without what stands in the way".into()
         }
-        Refusal::NotForProfile { instead, .. } => Some(match instead {
+        Refusal::NotForProfile { instead, .. } => match instead {
             Some(profile) => format!("sign with --profile {profile}"),
             None => "have the CA's own key certified again, without extendedKeyUsage".into(),
-        }),
-        Refusal::NoName(_) => Some("name the host with --san mail.example.com".into()),
-        Refusal::BadName(_) => Some("name the host with --san, or ask for a new request".into()),
+        },
+        Refusal::CaKey | Refusal::CompromisedKey(_) => "make another key: mailca req HOST".into(),
+        Refusal::NoName(_) => "name the host with --san mail.example.com".into(),
+        Refusal::BadName(_) => "name the host with --san, or ask for a new request".into(),
+        Refusal::LongName { .. } => SHORTER_NAME.into(),
         Refusal::OutlivesCa { .. } => {
-            Some("leave out --days to get the longest that is possible".into())
+            "leave out --days or --not-after to get the longest that is possible".into()
         }
+        Refusal::EndsBeforeItBegins { .. } => {
+            "say an earlier --not-before, or a later --not-after".into()
+        }
+        Refusal::TooEarly(_) => "say a later --not-before".into(),
         Refusal::NoPlace(path) => {
             let make = shell_line(&["mkdir", &path.to_string_lossy()]);
-            Some(format!("make it ({make}), or change openssl.cnf"))
+            format!("make it ({make}), or change openssl.cnf")
         }
         Refusal::OutOfBounds { .. } => {
-            Some("leave the name out, or have it certified by a CA for that domain".into())
+            "leave the name out, or have it certified by a CA for that domain".into()
         }
-        Refusal::ChangedMeanwhile(_) => Some("run the command again".into()),
+        Refusal::ChangedMeanwhile(_) => "run the command again".into(),
         Refusal::HostTwice(_) | Refusal::SubjectTwice(_) => {
-            Some("leave one of them out, or sign them one after the other".into())
+            "leave one of them out, or sign them one after the other".into()
         }
-        Refusal::TooEarly(_) => Some("say a later --not-before".into()),
-        Refusal::LongName { .. } | Refusal::EndsBeforeItBegins { .. } => None,
     }
 }
 
@@ -499,6 +512,10 @@ fn prompt(error: &PromptError) -> Option<String> {
         PromptError::Closed => Some("nothing was changed".into()),
         _ => None,
     }
+}
+
+fn exposed(error: &Exposed) -> String {
+    shell_line(&["chmod", "600", &error.path.to_string_lossy()])
 }
 
 fn file(error: &FileError) -> Option<String> {

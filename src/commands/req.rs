@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use serde::Serialize;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 use super::session::Session;
 use crate::cli::Req;
@@ -206,7 +205,7 @@ fn key(args: &Req) -> Result<PrivateKey> {
 }
 
 fn read_key(path: &Path) -> Result<PrivateKey> {
-    let bytes: Zeroizing<Vec<u8>> = files::read(path)?;
+    let bytes = files::read_secret(path)?;
     let bad = |source| RequestRefusal::BadKey {
         path: path.to_owned(),
         source,

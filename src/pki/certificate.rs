@@ -394,3 +394,39 @@ fn purposes(usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) -> Vec<Object
         .chain(other)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+    use crate::pki::extensions;
+    use crate::pki::key::{KeyType, PrivateKey};
+    use crate::pki::tbs::TbsCertificate;
+
+    // OpenSSL can make none to test with.
+    #[test]
+    fn an_extension_that_is_there_twice_is_a_fault() {
+        let key = PrivateKey::generate(KeyType::P256).unwrap();
+        let name = Name::common_name_only("CA").unwrap();
+        let public = key.subject_public_key_info();
+        let made = |extensions| {
+            let tbs = TbsCertificate {
+                serial: &"01".parse().unwrap(),
+                issuer: &name,
+                not_before: OffsetDateTime::UNIX_EPOCH,
+                not_after: OffsetDateTime::UNIX_EPOCH + Duration::DAY,
+                subject: &name,
+                subject_public_key_info: public,
+                extensions,
+            };
+            let der = tbs.sign(&key, key.digest_for(None)).unwrap();
+            Certificate::from_der(&der).unwrap().fault
+        };
+        let mut all = extensions::of_ca(public, &["example.com".parse().unwrap()]).unwrap();
+        assert_eq!(made(all.clone()), None);
+        all.push(all[1].clone());
+        let said = "it has the extension keyUsage twice";
+        assert_eq!(made(all).as_deref(), Some(said));
+    }
+}

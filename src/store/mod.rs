@@ -32,7 +32,7 @@ use crate::pki::certificate::{Certificate, CertificateError};
 use crate::pki::key::{EncodedKey, KeyError};
 use crate::pki::name::NameError;
 use crate::pki::serial::SerialNumber;
-use crate::sys::files::{self, FileError};
+use crate::sys::files::{self, FileError, SecretError};
 
 /// Why a CA directory cannot be used.
 #[derive(Debug, Error)]
@@ -64,16 +64,9 @@ pub enum StoreError {
     /// The CA key's file holds none.
     #[error("{} holds no private key", .0.display())]
     NoKey(PathBuf),
-    /// Others than the owner can read a private key.
-    #[error("{} is readable by {readers} (mode {mode:04o})", .path.display())]
-    ExposedKey {
-        /// the file
-        path: PathBuf,
-        /// who: group, others
-        readers: &'static str,
-        /// its permission bits
-        mode: u32,
-    },
+    /// The CA key cannot be read, or others can read it too.
+    #[error("{0}")]
+    Secret(#[from] SecretError),
     /// openssl.cnf cannot be used.
     #[error("{0}")]
     Settings(#[from] SettingsError),
@@ -161,20 +154,7 @@ impl Store {
     /// When it cannot be read, or others than its owner can read it too.
     pub fn private_key(&self) -> Result<EncodedKey, StoreError> {
         let path = &self.settings.private_key;
-        let bytes = files::read(path)?;
-        let mode = files::mode(path)?;
-        let readers = match (mode & 0o040 != 0, mode & 0o004 != 0) {
-            (_, true) => Some("others"),
-            (true, false) => Some("group"),
-            (false, false) => None,
-        };
-        if let Some(readers) = readers {
-            return Err(StoreError::ExposedKey {
-                path: path.clone(),
-                readers,
-                mode,
-            });
-        }
+        let bytes = files::read_secret(path)?;
         let found = EncodedKey::find(&bytes).map_err(|source| StoreError::Key {
             path: path.clone(),
             source,

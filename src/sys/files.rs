@@ -41,6 +41,29 @@ impl FileError {
     }
 }
 
+/// A file with a secret that others than its owner can read.
+#[derive(Debug, Error)]
+#[error("{} is readable by {readers} (mode {mode:04o})", .path.display())]
+pub struct Exposed {
+    /// the file
+    pub path: PathBuf,
+    /// who: group, others
+    pub readers: &'static str,
+    /// its permission bits
+    pub mode: u32,
+}
+
+/// Why a secret is not read.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// It cannot be read.
+    #[error("{0}")]
+    File(#[from] FileError),
+    /// Others can read it too.
+    #[error("{0}")]
+    Exposed(#[from] Exposed),
+}
+
 type Result<T> = std::result::Result<T, FileError>;
 
 // Certificates, requests and keys have a few kilobytes; what is larger is something else.
@@ -398,6 +421,36 @@ pub fn mode(path: &Path) -> Result<u32> {
     fs::metadata(path)
         .map(|metadata| metadata.mode() & 0o7777)
         .map_err(|error| FileError::new("read", path, error))
+}
+
+/// Refuses a file with a secret that others than its owner can read. A FIFO keeps none.
+///
+/// # Errors
+/// Who can read it.
+pub fn check_secret(path: &Path, metadata: &fs::Metadata) -> std::result::Result<(), Exposed> {
+    let mode = metadata.mode() & 0o7777;
+    let readers = match (mode & 0o040 != 0, mode & 0o004 != 0) {
+        _ if !metadata.is_file() => return Ok(()),
+        (_, true) => "others",
+        (true, false) => "group",
+        (false, false) => return Ok(()),
+    };
+    Err(Exposed {
+        path: path.to_owned(),
+        readers,
+        mode,
+    })
+}
+
+/// Reads a private key's file, which only its owner may be able to read.
+///
+/// # Errors
+/// As [`read`], and when others can read it.
+pub fn read_secret(path: &Path) -> std::result::Result<Zeroizing<Vec<u8>>, SecretError> {
+    let bytes = read(path)?;
+    let metadata = fs::metadata(path).map_err(|error| FileError::new("read", path, error))?;
+    check_secret(path, &metadata)?;
+    Ok(bytes)
 }
 
 /// Gives a new file to the owner of the directory it is in, so that what root does in another

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::files::{self, Exposed};
+
 /// The longest passphrase, in bytes.
 pub const MAX_LENGTH: usize = 1024;
 
@@ -60,6 +62,8 @@ pub enum PassphraseError {
     NotOpen(u32),
     #[error("cannot read a passphrase from {from}")]
     Read { from: Source, source: io::Error },
+    #[error("{0}")]
+    Exposed(#[from] Exposed),
 }
 
 impl Sources {
@@ -144,9 +148,15 @@ fn from_fd(fd: u32) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
     })
 }
 
+// systemd guards a credential in its own way, and a descriptor is its giver's affair.
 fn from_file(path: &Path, from: Source) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
-    match File::open(path) {
-        Ok(mut file) => first_line(&mut file, from),
+    match File::open(path).and_then(|file| Ok((file.metadata()?, file))) {
+        Ok((metadata, mut file)) => {
+            if matches!(from, Source::File(_)) {
+                files::check_secret(path, &metadata)?;
+            }
+            first_line(&mut file, from)
+        }
         Err(source) => Err(PassphraseError::Read { from, source }),
     }
 }
@@ -199,6 +209,7 @@ pub(super) fn read_line(input: &mut dyn Read) -> io::Result<Zeroizing<Vec<u8>>> 
 mod tests {
     use std::fs;
     use std::os::fd::AsRawFd;
+    use std::os::unix::fs::PermissionsExt;
     use std::thread;
 
     use tempfile::{TempDir, tempdir};
@@ -232,7 +243,28 @@ mod tests {
         let dir = tempdir().unwrap();
         let path = dir.path().join("pass");
         fs::write(&path, contents).unwrap();
+        chmod(&path, 0o600);
         (dir, path)
+    }
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        let (_dir, path) = file_with(b"secret");
+        for (mode, readers) in [(0o640, "group"), (0o604, "others"), (0o444, "others")] {
+            chmod(&path, mode);
+            let named = format!(
+                "{} is readable by {readers} (mode {mode:04o})",
+                path.display()
+            );
+            let said = read(&from_path(&path)).unwrap_err();
+            assert!(said.starts_with(&named), "{said}");
+        }
+        chmod(&path, 0o400);
+        assert_eq!(read(&from_path(&path)), Ok(b"secret".to_vec()));
     }
 
     #[test]

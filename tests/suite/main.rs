@@ -13,6 +13,7 @@ mod name_constraints;
 mod openssl_ca;
 mod openssl_verify;
 mod provisioning;
+mod refusals;
 mod requests;
 mod sendmail;
 mod several;

@@ -44,7 +44,9 @@ impl Terminal {
         );
         // A process id to send signals to.
         terminal.dir.write("as", "echo $$ >pid; exec \"$@\"\n");
-        terminal.dir.write("pass", &format!("{PASSPHRASE}\n"));
+        terminal
+            .dir
+            .write_secret("pass", &format!("{PASSPHRASE}\n"));
         let columns = columns.to_string();
         terminal.tmux(&[
             "new-session",

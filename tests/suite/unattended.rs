@@ -177,9 +177,9 @@ fn a_request_and_a_passphrase_do_not_share_standard_input_by_accident() {
 #[test]
 fn a_wrong_or_empty_passphrase_changes_nothing() {
     let ca = Ca::encrypted();
-    ca.dir.write("wrong", "not it\n");
-    ca.dir.write("empty", "");
-    ca.dir.write("line", "\nmailca tests\n");
+    ca.dir.write_secret("wrong", "not it\n");
+    ca.dir.write_secret("empty", "");
+    ca.dir.write_secret("line", "\nmailca tests\n");
     ca.ok(&["req", HOST]);
     for command in [&["sign"][..], &["issue", "other.example.test"]] {
         let with = |file| {
@@ -196,7 +196,7 @@ fn a_wrong_or_empty_passphrase_changes_nothing() {
         assert!(with("missing").contains("cannot read a passphrase from missing"));
     }
     let unmade = Ca::unmade(User::me());
-    unmade.dir.write("empty", "\n");
+    unmade.dir.write_secret("empty", "\n");
     let before = unmade.tree();
     let init = ["init", "CA", "--subject=/CN=x", "--passphrase-file=empty"];
     let ran = run(&mut unmade.dir.mailca(&init)).exits(1);

@@ -80,6 +80,7 @@ impl Dir {
             &settings.crl_number,
             &settings.new_certs_dir,
             &settings.crl_dir,
+            &settings.certs,
         ];
         let shown = paths
             .iter()
@@ -88,7 +89,7 @@ impl Dir {
     }
 }
 
-const STANDARD: [&str; 7] = [
+const STANDARD: [&str; 8] = [
     "ROOT/cacert.pem",
     "ROOT/private/cakey.pem",
     "ROOT/index.txt",
@@ -96,6 +97,7 @@ const STANDARD: [&str; 7] = [
     "ROOT/crlnumber",
     "ROOT/newcerts",
     "ROOT/crl",
+    "ROOT/certs",
 ];
 
 fn section(lines: &str) -> String {
@@ -198,7 +200,7 @@ fn other_file_names_are_found_as_the_file_has_them() {
         &section(
             "dir = .\ncertificate = $dir/ca.crt\nprivate_key = /secure/ca.key\n\
              database = db/register\nserial = ${dir}/db/next\ndefault_md = SHA384\n\
-             default_days = 90\nunique_subject = no\n\
+             default_days = 90\nunique_subject = no\ncerts = trusted\n\
              [mailca]\nprofile = server\ncrl_url = http://a/crl\n",
         ),
     );
@@ -213,6 +215,7 @@ fn other_file_names_are_found_as_the_file_has_them() {
             "ROOT/crlnumber",
             "ROOT/newcerts",
             "ROOT/crl",
+            "ROOT/trusted",
         ]
     );
     assert_eq!(settings.digest, Some(Digest::Sha384));

@@ -46,7 +46,7 @@ impl Ca {
     /// A directory with a passphrase in the file `pass`, but no `CA` yet.
     pub fn unmade(user: User) -> Self {
         let dir = TestDir::of(user);
-        dir.write("pass", "mailca tests\n");
+        dir.write_secret("pass", "mailca tests\n");
         Self { dir }
     }
 

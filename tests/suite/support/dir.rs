@@ -64,6 +64,12 @@ impl TestDir {
         path
     }
 
+    /// The same, readable by the owner only: mailca reads no other passphrase or key.
+    pub fn write_secret(&self, name: &str, text: &str) {
+        let path = self.write(name, text);
+        fs::set_permissions(path, Permissions::from_mode(0o600)).expect("chmod");
+    }
+
     /// Creates a folder that belongs to the directory's owner.
     pub fn create_dir(&self, name: &str) -> PathBuf {
         let path = self.path().join(name);
