@@ -177,7 +177,7 @@ fn read_list(from: &Path, session: &mut Session<'_>) -> Result<Vec<(String, Resu
             .map_err(|error| FileError::new("read", Path::new(&name), error))?;
         (name, bytes)
     } else {
-        (from.display().to_string(), files::read(from)?)
+        (from.display().to_string(), files::read_given(from)?)
     };
     let text = str::from_utf8(&bytes).map_err(|_| IssueRefusal::NotText(name.clone()))?;
     let mut list = Vec::new();

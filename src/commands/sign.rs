@@ -186,7 +186,7 @@ fn read_all<'h>(
     let progress = session.progress("checking", requests.len());
     let prepared = batch::on_all_cores(requests, |path| {
         let name = path.display().to_string();
-        let bytes = files::read(&path).map_err(Error::from);
+        let bytes = files::read_given(&path).map_err(Error::from);
         let case = bytes.and_then(|bytes| how.case(name.clone(), &bytes, store));
         progress.advance(1);
         (name, case.map(Prepared::Case))
@@ -218,7 +218,7 @@ fn read_request(
                 .map_err(|error| FileError::new("read", Path::new("standard input"), error))?;
             Ok(("standard input".into(), bytes))
         }
-        Some(path) => Ok((path.display().to_string(), files::read(path)?)),
+        Some(path) => Ok((path.display().to_string(), files::read_given(path)?)),
         None => {
             let path = store.request_path();
             match files::read_if_there(&path)? {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::disk;
+use super::{disk, open};
 
 /// An operation on a file that failed.
 #[derive(Debug, Error)]
@@ -72,20 +72,29 @@ const LARGEST: u64 = 1 << 20;
 /// Reads a whole small file, which may hold a private key.
 ///
 /// # Errors
-/// When it cannot be opened or read, is a directory, or has more than 1 MiB.
+/// When it cannot be opened or read, is no regular file, or has more than 1 MiB.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let fail = |error| FileError::new("read", path, error);
-    let file = File::open(path).map_err(fail)?;
-    let metadata = file.metadata().map_err(fail)?;
-    if metadata.is_dir() {
-        return Err(fail(io::ErrorKind::IsADirectory.into()));
-    }
+    read_whole(open::regular(path)).map_err(|error| FileError::new("read", path, error))
+}
+
+/// The same for what a person named, which may be a device or a pipe too.
+///
+/// # Errors
+/// When it cannot be opened or read, is a directory, has more than 1 MiB, or is a FIFO into which
+/// nobody writes.
+pub fn read_given(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    read_whole(open::given(path)).map_err(|error| FileError::new("read", path, error))
+}
+
+fn read_whole(opened: io::Result<File>) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = opened?;
+    let metadata = file.metadata()?;
     let expected = if metadata.is_file() {
         metadata.len()
     } else {
         LARGEST
     };
-    read_at_most(file, expected.min(LARGEST)).map_err(fail)
+    read_at_most(file, expected.min(LARGEST))
 }
 
 /// Reads a small file to its end, as [`read`] does, from anything readable.
@@ -105,11 +114,8 @@ const LARGEST_LIST: u64 = 1 << 28;
 /// When it cannot be opened or read, is a directory, or has more than 256 MiB.
 pub fn read_large(path: &Path) -> Result<Vec<u8>> {
     let fail = |error| FileError::new("read", path, error);
-    let file = File::open(path).map_err(fail)?;
+    let file = open::given(path).map_err(fail)?;
     let metadata = file.metadata().map_err(fail)?;
-    if metadata.is_dir() {
-        return Err(fail(io::ErrorKind::IsADirectory.into()));
-    }
     let expected = metadata.len().min(LARGEST_LIST) + 1;
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
     let mut limited = file.take(LARGEST_LIST + 1);
@@ -143,14 +149,14 @@ fn read_at_most(source: impl Read, expected: u64) -> io::Result<Zeroizing<Vec<u8
     Ok(bytes)
 }
 
-/// The same, `None` where the file does not exist.
+/// As [`read`], `None` where nothing has this name; a link that leads nowhere is something.
 ///
 /// # Errors
 /// As [`read`], but for a missing file.
 pub fn read_if_there(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.is_missing() => Ok(None),
+        Err(error) if error.is_missing() && !exists(path) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -445,12 +451,12 @@ pub fn check_secret(path: &Path, metadata: &fs::Metadata) -> std::result::Result
 /// Reads a private key's file, which only its owner may be able to read.
 ///
 /// # Errors
-/// As [`read`], and when others can read it.
+/// As [`read_given`], and when others can read it.
 pub fn read_secret(path: &Path) -> std::result::Result<Zeroizing<Vec<u8>>, SecretError> {
-    let bytes = read(path)?;
-    let metadata = fs::metadata(path).map_err(|error| FileError::new("read", path, error))?;
-    check_secret(path, &metadata)?;
-    Ok(bytes)
+    let fail = |error| FileError::new("read", path, error);
+    let file = open::given(path).map_err(fail)?;
+    check_secret(path, &file.metadata().map_err(fail)?)?;
+    Ok(read_whole(Ok(file)).map_err(fail)?)
 }
 
 /// Gives a new file to the owner of the directory it is in, so that what root does in another

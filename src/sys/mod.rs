@@ -4,6 +4,7 @@ pub mod disk;
 pub mod files;
 pub mod host;
 pub mod lock;
+pub mod open;
 pub mod passphrase;
 pub mod progress;
 pub mod prompt;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::files::{self, Exposed};
+use super::open;
 
 /// The longest passphrase, in bytes.
 pub const MAX_LENGTH: usize = 1024;
@@ -150,7 +150,7 @@ fn from_fd(fd: u32) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
 
 // systemd guards a credential in its own way, and a descriptor is its giver's affair.
 fn from_file(path: &Path, from: Source) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
-    match File::open(path).and_then(|file| Ok((file.metadata()?, file))) {
+    match open::given(path).and_then(|file| Ok((file.metadata()?, file))) {
         Ok((metadata, mut file)) => {
             if matches!(from, Source::File(_)) {
                 files::check_secret(path, &metadata)?;
@@ -207,7 +207,7 @@ pub(super) fn read_line(input: &mut dyn Read) -> io::Result<Zeroizing<Vec<u8>>> 
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
     use std::thread;
@@ -366,7 +366,7 @@ mod tests {
         let dir = tempdir().unwrap();
         let message = read(&from_path(dir.path())).unwrap_err();
         assert!(message.contains(dir.path().to_str().unwrap()), "{message}");
-        assert!(message.contains("Is a directory"), "{message}");
+        assert!(message.contains("is a directory"), "{message}");
     }
 
     #[test]
