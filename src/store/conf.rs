@@ -5,20 +5,22 @@
 //! included directory come in the order of their names; an include that is
 //! there but cannot be read is an error, and so is a file that includes itself,
 //! which OpenSSL reads until it runs out of file descriptors and then carries
-//! on as if nothing had happened. Sizes are limited, and all must be UTF-8.
+//! on as if nothing had happened. Sizes are limited. Bytes that are not UTF-8 may stand in a
+//! comment or in a value that nobody uses: older files have Latin-1 there.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::mem;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use thiserror::Error;
+
+use crate::sys::open;
 
 #[cfg(test)]
 mod tests;
@@ -53,7 +55,8 @@ pub struct Section {
 pub struct Entry {
     /// The name as written: OpenSSL resolves no escapes in it.
     pub name: String,
-    /// The value without its quotes and escapes, variables expanded.
+    /// The value without its quotes and escapes, variables expanded. U+FFFD stands for bytes
+    /// that are not UTF-8.
     pub value: String,
     /// Where it stands.
     pub origin: Origin,
@@ -96,7 +99,7 @@ pub enum ConfError {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum Fault {
-    #[error("the line is not UTF-8 text")]
+    #[error("the value is not UTF-8 text")]
     NotUtf8,
     #[error("the line holds a NUL byte")]
     Nul,
@@ -131,7 +134,7 @@ impl Conf {
     /// The first thing in the file that OpenSSL would not take, or that is
     /// beyond what a configuration file needs.
     pub fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Conf, ConfError> {
-        let (file, metadata) = open(path).map_err(|source| cannot_read(path, source))?;
+        let (file, metadata) = open::any(path).map_err(|source| cannot_read(path, source))?;
         let mut reader = Reader::new(env);
         reader.file(path, file, &metadata)?;
         Ok(reader.conf)
@@ -154,6 +157,19 @@ impl Conf {
     #[must_use]
     pub fn section(&self, name: &str) -> Option<&Section> {
         self.sections.get(name)
+    }
+
+    /// Refuses a section that has values with bytes that are not UTF-8: what they name or mean
+    /// cannot be told.
+    ///
+    /// # Errors
+    /// [`Fault::NotUtf8`] at the first of them.
+    pub fn check_text(&self, section: &str) -> Result<(), ConfError> {
+        let entries = self.section(section).into_iter().flat_map(Section::entries);
+        for entry in entries {
+            check_text(&entry.value).map_err(|fault| entry.origin.error(fault))?;
+        }
+        Ok(())
     }
 
     /// The includes that were passed over, as OpenSSL does.
@@ -307,6 +323,7 @@ impl<'e> Reader<'e> {
             self.pragma(argument)?;
         } else if is(".include") {
             let path = self.expand(&section, argument)?;
+            check_text(&path)?;
             return self.include_path(&path).map(Some);
         } else if value.starts_with('=') {
             let value = self.expand(&section, argument)?;
@@ -334,7 +351,10 @@ impl<'e> Reader<'e> {
         match name {
             "dollarid" => self.dollar_in_names = switch(name, value)?,
             "abspath" => self.absolute_includes = switch(name, value)?,
-            "includedir" => self.include_dir = Some(value.to_owned()),
+            "includedir" => {
+                check_text(value)?;
+                self.include_dir = Some(value.to_owned());
+            }
             // OpenSSL ignores the pragmas it does not know.
             _ => {}
         }
@@ -364,7 +384,7 @@ impl<'e> Reader<'e> {
 
     /// Includes a file or a directory, if it is there.
     fn try_include(&mut self, path: &Path, origin: &Origin) -> Result<bool, ConfError> {
-        let (file, metadata) = match open(path) {
+        let (file, metadata) = match open::any(path) {
             Ok(opened) => opened,
             Err(error) if is_absent(&error) => return Ok(false),
             Err(source) => return Err(cannot_read(path, source)),
@@ -562,17 +582,6 @@ fn switch(name: &str, value: &str) -> Result<bool, Fault> {
     }
 }
 
-/// Without O_NONBLOCK a named pipe would wait for its writer.
-fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)?;
-    let metadata = file.metadata()?;
-    Ok((file, metadata))
-}
-
 fn read_text(path: &Path, file: File, metadata: &Metadata) -> Result<String, ConfError> {
     if !metadata.is_file() {
         let path = path.to_owned();
@@ -585,12 +594,14 @@ fn read_text(path: &Path, file: File, metadata: &Metadata) -> Result<String, Con
         let path = path.to_owned();
         return Err(ConfError::FileTooLarge { path });
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let (text, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        let line = text.split(|&byte| byte == b'\n').count();
-        let path = path.into();
-        Origin { path, line }.error(Fault::NotUtf8)
-    })
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn check_text(value: &str) -> Result<(), Fault> {
+    if value.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(Fault::NotUtf8);
+    }
+    Ok(())
 }
 
 fn configuration_files(dir: &Path) -> io::Result<Vec<PathBuf>> {

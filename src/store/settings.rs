@@ -133,6 +133,9 @@ impl Settings {
             (Some(file), None) => return Err(SettingsError::NoDefaultCa(file.clone())),
             (None, None) => "CA_default".to_owned(),
         };
+        for used in [&*section, "ca", MAILCA, "default"] {
+            conf.check_text(used)?;
+        }
         let mut settings = Self {
             root: root.to_owned(),
             certificate: PathBuf::new(),
@@ -360,6 +363,7 @@ impl Settings {
     fn policy_section(&self, name: &str) -> Result<Policy, SettingsError> {
         match self.conf.section(name) {
             Some(section) => {
+                self.conf.check_text(name)?;
                 let lines = section
                     .entries()
                     .map(|e| (e.name.as_str(), e.value.as_str()));
@@ -383,7 +387,7 @@ impl Settings {
     /// When index.txt.attr cannot be read.
     pub fn unique_subject(&self) -> Result<bool, SettingsError> {
         let attributes = super::with_suffix(&self.database, ".attr");
-        let own = if attributes.exists() {
+        let own = if files::exists(&attributes) {
             let read = Conf::read(&attributes, &|_| None)?;
             read.get("default", "unique_subject").map(str::to_owned)
         } else {

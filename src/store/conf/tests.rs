@@ -229,9 +229,21 @@ fn each_fault_names_the_place_and_the_thing() {
 }
 
 #[test]
-fn other_character_sets_are_refused_at_their_line() {
-    let files = Files::new(b"a = 1\n# f\xfcr uns\n");
-    assert_eq!(files.error(), "openssl.cnf:2: the line is not UTF-8 text");
+fn other_character_sets_matter_only_in_what_is_used() {
+    let files =
+        Files::new(b"# f\xfcr uns\n[a]\nb = M\xfcller\n[c]\nd = ${a::b}\n[e]\nf = \xc3\xbc\n");
+    let conf = files.read();
+    assert_eq!(conf.get("e", "f"), Some("ü"));
+    assert!(conf.check_text("e").is_ok() && conf.check_text("none").is_ok());
+    for (section, line) in [("a", 3), ("c", 5)] {
+        let error = conf.check_text(section).unwrap_err().to_string();
+        let place = format!("openssl.cnf:{line}: the value is not UTF-8 text");
+        assert!(error.ends_with(&place), "{error}");
+    }
+    for line in [&b".include \xfc.cnf"[..], b".pragma includedir:\xfc"] {
+        let error = Files::new(line).error();
+        assert_eq!(error, "openssl.cnf:1: the value is not UTF-8 text");
+    }
 }
 
 #[test]
@@ -357,8 +369,10 @@ accuracy	= secs:1, millisecs:500, microsecs:100
 }
 
 /// What OpenSSL makes of `[t] v` in a file, if it reads the file at all.
-fn openssl(text: &str) -> Option<Vec<u8>> {
-    let files = Files::new(text).with("empty.cnf", "");
+fn openssl(text: &[u8]) -> Option<Vec<u8>> {
+    let files = Files::new(text)
+        .with("empty.cnf", "")
+        .with("more.cnf", MORE);
     let der = files.path("value.der");
     let status = Command::new("openssl")
         .args(["asn1parse", "-noout", "-genconf", "openssl.cnf", "-out"])
@@ -381,13 +395,19 @@ fn openssl(text: &str) -> Option<Vec<u8>> {
     Some(der[header..].to_vec())
 }
 
+const MORE: &str = "w = more\n[u]\nw = of u";
+
 /// Reads `text` both ways. The brackets keep blanks at the ends of the value.
-fn assert_as_openssl(text: &str) {
-    let text = format!("{text}\n[default]\nasn1 = FORMAT:UTF8,UTF8:<${{t::v}}>\n");
-    let conf = Files::new(&text).try_read().ok();
+fn assert_as_openssl(text: impl AsRef<[u8]>) {
+    let asn1 = b"\n[default]\nasn1 = FORMAT:ASCII,OCT:<${t::v}>\n";
+    let text = [text.as_ref(), asn1].concat();
+    let files = Files::new(&text)
+        .with("empty.cnf", "")
+        .with("more.cnf", MORE);
+    let conf = files.try_read().ok();
     let ours = conf.and_then(|conf| Some(conf.get("default", "asn1")?[17..].to_owned()));
-    let theirs = openssl(&text).map(|value| String::from_utf8(value).expect("UTF-8"));
-    assert_eq!(ours, theirs, "{text}");
+    let theirs = openssl(&text).map(|value| String::from_utf8_lossy(&value).into_owned());
+    assert_eq!(ours, theirs, "{}", text.escape_ascii());
 }
 
 #[test]
@@ -470,12 +490,24 @@ fn tricky_lines_mean_what_they_mean_to_openssl() {
         ".include $nowhere\nv = 1",
         "x::.include = empty.cnf\nv = 1",
         "v = žluťoučký \\ů \"ň\"",
+        "v = $w\n.include more.cnf\nv = ${t::w}$w",
+        "[ u ]\nw = 1\n[t]\nv = ${u::w}",
         "v = 1\u{feff}",
         "v = 1\n\u{feff}w = 1",
     ] {
         assert_as_openssl(&format!("[t]\n{line}"));
     }
     assert_as_openssl("\u{feff}[t]\nv = mark");
+    for line in [
+        &b"# f\xfcr uns\nv = 1"[..],
+        b"v = f\xfcr\\\xfc '\xfc'",
+        b"\xfc = 1\nv = 1",
+        b"[\xfc]\nv = 1",
+        b"w = \xfc\nv = $w$\xfc",
+        b"v = ${\xfc}",
+    ] {
+        assert_as_openssl([b"[t]\n", line].concat());
+    }
 }
 
 #[test]
@@ -492,7 +524,7 @@ fn a_value_may_be_as_long_as_openssl_lets_it() {
 #[test]
 fn entries_stand_in_the_order_openssl_has_them() {
     let text = "asn1=SEQUENCE:s\n[s]\na=UTF8:1\nb=UTF8:2\n[x]\ns::c=UTF8:3\n[s]\na=UTF8:4\n";
-    let values = openssl(text).expect("a sequence");
+    let values = openssl(text.as_bytes()).expect("a sequence");
     assert_eq!(values, b"\x0c\x012\x0c\x013\x0c\x014");
     assert_eq!(
         names(&Files::new(text).read(), "s"),
@@ -519,6 +551,22 @@ proptest! {
     fn any_line_means_what_it_means_to_openssl(
         lines in "(((v|v|w|t::v) ?= ?|#)([#'\"`\\\\:(} \tvn.=]|\\$w|\\$\\{t::w\\}|\\$\\(v\\)|\\\\\r?\n|\\\\[$#\\\\ ]|\r){0,12}\n){1,4}"
     ) {
-        assert_as_openssl(&format!("[t]\nw = 1\nv = 2\n{lines}"));
+        assert_as_openssl(format!("[t]\nw = 1\nv = 2\n{lines}"));
+    }
+
+    #[test]
+    fn sections_directives_and_other_character_sets_mean_what_they_mean_to_openssl(
+        lines in "(((v|w|u::w|t::v|default::x) ?= ?(a|¤|ü|#|'|\"|\\\\| |\\$x|\\$u::w|\\$\\{u::w\\}|\\$ENV::CITY|\\$t::v){0,4}\
+                  |\\[ ?(t|u|t u|¤|\\$x|x\\\\]) ?\\]( ?#?¤)?\
+                  |\\.include ?=? ?(more|empty|none|¤)?\\.cnf\
+                  |\\.pragma ?=? ?(dollarid ?: ?(on|off|¤)|abspath:(off|true)|other:x|¤)\
+                  |[#¤ ]?)\r?\n){1,8}"
+    ) {
+        // A path that is not UTF-8 is an error to mailca even where no such file is there.
+        prop_assume!(!lines.contains("¤.cnf"));
+        let text = format!("x = 0\n[u]\nw = 1\n[t]\nw = 2\nv = 3\n{lines}");
+        // Each ¤ stands for a byte of Latin-1.
+        let bytes = text.split('¤').map(str::as_bytes).collect::<Vec<_>>();
+        assert_as_openssl(bytes.join(&b'\xfc'));
     }
 }
