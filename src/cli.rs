@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
+use time::{Duration, OffsetDateTime, UtcOffset};
 
 use crate::pki::chain::Purpose;
 use crate::pki::general_name::GeneralName;
@@ -438,8 +438,10 @@ pub struct Man {
 }
 
 fn rfc3339(text: &str) -> Result<OffsetDateTime, String> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| "times are written as 2027-01-31T00:00:00Z (RFC 3339)".into())
+    // The last hours of the year 9999 elsewhere are in no year that certificates have.
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok();
+    time.and_then(|time| time.checked_to_offset(UtcOffset::UTC))
+        .ok_or_else(|| "times are written as 2027-01-31T00:00:00Z (RFC 3339)".into())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

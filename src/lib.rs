@@ -30,11 +30,12 @@ pub mod templates;
 use std::ffi::OsString;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use cli::Cli;
 use context::Context;
 use exit::Exit;
+use pki::text;
 use report::Failure;
 
 /// Runs one command line, the program's name first, and returns its exit status.
@@ -42,7 +43,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, context: &mut Context) -> E
     let argv: Vec<OsString> = argv.into_iter().collect();
     let cli = match Cli::try_parse_from(&argv) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, argv.iter().any(|word| word == "--json"), context),
+        Err(error) => return usage(error, argv.iter().any(|word| word == "--json"), context),
     };
     let global = cli.global.clone();
     match commands::run(cli, context) {
@@ -62,8 +63,21 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, context: &mut Context) -> E
     }
 }
 
-fn usage(error: &clap::Error, json: bool, context: &mut Context) -> Exit {
-    let text = error.render().to_string();
+fn usage(mut error: clap::Error, json: bool, context: &mut Context) -> Exit {
+    // Words as typed may be endless, and steer the terminal.
+    let typed: Vec<(ContextKind, String)> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(word) => Some((kind, text::sentence(word))),
+            _ => None,
+        })
+        .collect();
+    for (kind, word) in typed {
+        error.insert(kind, ContextValue::String(text::shorten(&word).into()));
+    }
+    let text = text::for_terminal(&error.render().to_string());
+    let lines: Vec<_> = text.split('\n').map(text::shorten).collect();
+    let text = lines.join("\n");
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             if let Err(error) = report::write_out(&text, context) {

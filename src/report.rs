@@ -122,7 +122,7 @@ pub fn print_failure(failure: &Failure, json: bool, context: &mut Context) {
 /// Prints a line on standard error, behind a word such as `warning`.
 pub fn say(word: &str, sentence: &str, context: &mut Context) {
     // Nowhere is left to complain about standard error.
-    let _ = writeln!(context.stderr, "{word}: {}", text::for_terminal(sentence));
+    let _ = writeln!(context.stderr, "{word}: {}", text::sentence(sentence));
 }
 
 /// Writes on standard output, whose reader may be gone.

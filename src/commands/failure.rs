@@ -24,6 +24,7 @@ use crate::pki::policy::PolicyError;
 use crate::pki::public_key::BadKey;
 use crate::pki::request::RequestError;
 use crate::pki::signature::SignatureError;
+use crate::pki::text;
 use crate::report::{Failure, invocation, shell_line};
 use crate::store::StoreError;
 use crate::store::create::CreateError;
@@ -67,7 +68,7 @@ fn sentence(error: &Error) -> String {
             text = format!("{text}: {words}");
         }
     }
-    text.lines().collect::<Vec<_>>().join(" ")
+    text::shorten(&text.lines().collect::<Vec<_>>().join(" ")).into()
 }
 
 fn is_done_in_part(cause: &(dyn std::error::Error + 'static)) -> bool {

@@ -121,12 +121,12 @@ impl<'a> Session<'a> {
     }
 
     pub fn warn(&mut self, sentence: &str) {
-        report::say("warning", sentence, self.context);
+        report::say("warning", &text::shorten(sentence), self.context);
     }
 
     pub fn note(&mut self, sentence: &str) {
         if !self.global.quiet {
-            report::say("note", sentence, self.context);
+            report::say("note", &text::shorten(sentence), self.context);
         }
     }
 

@@ -32,7 +32,7 @@ pub enum NameError {
     )]
     UnknownAttribute(String),
     /// A value is too short or too long.
-    #[error("{attribute}={value} has {length} characters, but {attribute} takes {bounds}")]
+    #[error("{attribute}={} has {length} characters, but {attribute} takes {bounds}", text::one_line(.value))]
     Length {
         /// the attribute's short name
         attribute: String,
@@ -44,7 +44,7 @@ pub enum NameError {
         bounds: String,
     },
     /// A value has characters its ASN.1 string type cannot hold.
-    #[error("{attribute}={value} has characters that {attribute} cannot hold")]
+    #[error("{attribute}={} has characters that {attribute} cannot hold", text::one_line(.value))]
     Characters {
         /// the attribute's short name
         attribute: String,

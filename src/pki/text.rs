@@ -1,5 +1,6 @@
 //! Text from elsewhere, made fit for a terminal.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// A value on one line: every character that would move the cursor, change colours, turn the
@@ -9,10 +10,30 @@ pub fn one_line(value: &str) -> String {
     escape(value, |c| c == '\\' || is_unseen(c))
 }
 
-/// The same for text that may have several lines and escapes already.
+/// The same for a sentence that may have escapes already.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    escape(text, is_unseen)
+}
+
+/// The same for text that may have several lines.
 #[must_use]
 pub fn for_terminal(text: &str) -> String {
     escape(text, |c| c != '\n' && is_unseen(c))
+}
+
+/// A sentence that quotes something endless, without its middle: people read the two ends.
+#[must_use]
+pub fn shorten(sentence: &str) -> Cow<'_, str> {
+    const HEAD: usize = 600;
+    const TAIL: usize = 300;
+    let length = sentence.chars().count();
+    if length <= HEAD + TAIL {
+        return sentence.into();
+    }
+    let head: String = sentence.chars().take(HEAD).collect();
+    let tail: String = sentence.chars().skip(length - TAIL).collect();
+    format!("{head} [...] {tail}").into()
 }
 
 fn escape(text: &str, must: impl Fn(char) -> bool) -> String {
@@ -58,7 +79,21 @@ mod tests {
         let hostile = "a\u{1b}[31mb\nc\u{9b}d\u{202e}e\u{200b}f\x07\\";
         let shown = r"a\u{1b}[31mb\nc\u{9b}d\u{202e}e\u{200b}f\u{7}\\";
         assert_eq!(one_line(hostile), shown);
+        assert_eq!(sentence("a\nb\\c\u{1b}"), "a\\nb\\c\\u{1b}");
         assert_eq!(for_terminal("a\nb\\c\u{1b}"), "a\nb\\c\\u{1b}");
+    }
+
+    #[test]
+    fn of_an_endless_sentence_both_ends_are_left() {
+        for text in ["", "short", &"x".repeat(900)] {
+            assert_eq!(shorten(text), text);
+        }
+        for filler in ["x", "ü", "株"] {
+            let text = format!("begin {} end", filler.repeat(100_000));
+            let short = shorten(&text);
+            assert!(short.chars().count() < 1000, "{short}");
+            assert!(short.starts_with("begin ") && short.ends_with(" end"));
+        }
     }
 
     #[test]

@@ -237,7 +237,10 @@ fn a_subject_of_another_form_is_refused_in_words() {
             "/emailAddress=ü@a",
             "emailAddress=ü@a has characters that emailAddress cannot hold",
         ),
-        ("/CN=a\0b", "CN=a\0b has characters that CN cannot hold"),
+        (
+            "/CN=a\0b\n",
+            "CN=a\\u{0}b\\n has characters that CN cannot hold",
+        ),
     ];
     for (subject, message) in cases {
         assert_eq!(
