@@ -209,6 +209,9 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
             "revoke the number and issue both again: {}",
             revoke(serial)
         )),
+        RegisterError::NotARow { .. } => {
+            Some("mend the line, or take it out where newcerts has no certificate for it".into())
+        }
         RegisterError::LostRevocation {
             serial, revoked, ..
         } => Some(format!(

@@ -13,7 +13,8 @@ use crate::pki::asn1_time;
 use crate::pki::certificate::Certificate;
 use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
-use crate::sys::files::FileError;
+use crate::sys::files::{self, FileError};
+use crate::sys::open;
 
 /// A row as it stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,8 +112,8 @@ const CHUNK: usize = 1 << 18;
 /// When the register cannot be read, or a line in it has more than 256 KiB.
 pub fn lines(path: &Path, each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), FileError> {
     let fail = |error| FileError::new("read", path, error);
-    match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+    match open::regular(path) {
+        Err(error) if is_missing(&error, path) => Ok(()),
         opened => lines_of(opened.map_err(fail)?, path, each),
     }
 }
@@ -242,16 +243,31 @@ pub fn end(path: &Path) -> Result<(u64, bool), FileError> {
     Ok((tail.length, tail.bytes.is_empty() || tail.bytes == b"\n"))
 }
 
-/// The highest serial number in the last rows, without reading the others.
+/// The last rows, without reading the others: the highest serial number in them, and the first
+/// line that is no row, as which OpenSSL would refuse the whole register.
 ///
 /// # Errors
 /// When the register cannot be read.
-pub fn highest_of_last(path: &Path) -> Result<Option<SerialNumber>, FileError> {
+pub fn last_rows(path: &Path) -> Result<(Option<SerialNumber>, Option<String>), FileError> {
+    const MOST: u64 = 1 << 12;
+    let tail = tail(path, MOST)?;
     let mut highest = Highest::default();
-    for line in tail(path, 1 << 12)?.bytes.split(|byte| *byte == b'\n') {
+    let mut stranger = None;
+    for (number, line) in tail.bytes.split(|byte| *byte == b'\n').enumerate() {
+        let is_whole = number > 0 || tail.length <= MOST;
+        let line = without_return(line);
+        if is_whole && stranger.is_none() && !is_regular(line) {
+            stranger = Some(String::from_utf8_lossy(line).into_owned());
+        }
         highest.see(line);
     }
-    Ok(highest.number())
+    Ok((highest.number(), stranger))
+}
+
+// What OpenSSL's TXT_DB_read takes: six fields, a comment, or nothing.
+fn is_regular(line: &[u8]) -> bool {
+    let is_row = || memchr_iter(b'\t', line).count() == 5 && !line.contains(&0);
+    line.is_empty() || line.starts_with(b"#") || is_row()
 }
 
 /// The highest serial number in the register, `None` where it has no row.
@@ -295,6 +311,11 @@ impl Highest {
     }
 }
 
+// A register on a disk that is not mounted is not an empty one.
+fn is_missing(error: &io::Error, path: &Path) -> bool {
+    error.kind() == io::ErrorKind::NotFound && !files::exists(path)
+}
+
 struct Tail {
     length: u64,
     bytes: Vec<u8>,
@@ -302,8 +323,8 @@ struct Tail {
 
 fn tail(path: &Path, most: u64) -> Result<Tail, FileError> {
     let fail = |error| FileError::new("read", path, error);
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    let file = match open::regular(path) {
+        Err(error) if is_missing(&error, path) => {
             return Ok(Tail {
                 length: 0,
                 bytes: Vec::new(),
@@ -376,8 +397,8 @@ mod tests {
             .sum();
         assert_eq!(found[9_999].0, last);
         assert_eq!(
-            highest_of_last(&path).unwrap(),
-            highest_serial(&path).unwrap()
+            last_rows(&path).unwrap(),
+            (highest_serial(&path).unwrap(), None)
         );
         std::fs::write(&path, "x".repeat(CHUNK + 1)).unwrap();
         let error = lines(&path, |_, _| true).unwrap_err().to_string();
@@ -385,6 +406,33 @@ mod tests {
             error.ends_with("a line in it is longer than 256 KiB"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_openssl_would_not_take_for_a_row_is_found_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.txt");
+        let row = "V\t1\t\t01\tunknown\t/CN=a\n";
+        for (text, stranger) in [
+            ("", None),
+            ("# one\n\n", None),
+            (row, None),
+            (&row.replace('\n', "\r\n"), None),
+            (row.trim_end(), None),
+            (&format!("{row}V\t1\t\t02\tunk"), Some("V\t1\t\t02\tunk")),
+            (&format!("{row}\0\0"), Some("\0\0")),
+            (&format!("oops\n{row}"), Some("oops")),
+            (
+                &format!("{row}{row}x\ty").replacen('\n', "\t\n", 1),
+                Some("V\t1\t\t01\tunknown\t/CN=a\t"),
+            ),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(last_rows(&path).unwrap().1.as_deref(), stranger, "{text:?}");
+        }
+        // Of what is longer than what is read, the first line is cut.
+        std::fs::write(&path, format!("{}\n{row}", "x".repeat(1 << 12))).unwrap();
+        assert_eq!(last_rows(&path).unwrap().1, None);
     }
 
     #[test]

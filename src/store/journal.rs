@@ -15,6 +15,7 @@ use crate::pki::hex;
 use crate::sys::disk;
 use crate::sys::files::{self, FileError};
 use crate::sys::host;
+use crate::sys::open;
 
 /// Why a transaction was not made durable.
 #[derive(Debug, Error)]
@@ -50,7 +51,9 @@ impl Stamp {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::NONE),
             found => found.map_err(|error| FileError::new("read", path, error))?,
         };
-        let time = found.mtime() * 1_000_000_000 + found.mtime_nsec();
+        // A file may claim to be from any time.
+        let seconds = found.mtime().wrapping_mul(1_000_000_000);
+        let time = seconds.wrapping_add(found.mtime_nsec());
         Ok(Self([found.ino(), found.size(), time.cast_unsigned()]))
     }
 
@@ -72,6 +75,7 @@ pub struct Record {
     pub is_published: bool,
     stamp: String,
     steps: Vec<u8>,
+    path: PathBuf,
 }
 
 impl Record {
@@ -80,23 +84,27 @@ impl Record {
     /// # Errors
     /// When the journal is there and cannot be read.
     pub fn read(path: &Path) -> Result<Option<Self>, FileError> {
-        match File::open(path) {
+        let fail = |error| FileError::new("read", path, error);
+        match open::regular_itself(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened
-                .and_then(|mut file| Self::read_from(&mut file))
-                .map_err(|error| FileError::new("read", path, error)),
+            opened => Self::read_from(&mut opened.map_err(fail)?, path).map_err(fail),
         }
     }
 
-    fn read_from(file: &mut File) -> io::Result<Option<Self>> {
+    fn read_from(file: &mut File, path: &Path) -> io::Result<Option<Self>> {
         let mut text = Vec::new();
         file.seek(SeekFrom::Start(0))?;
+        // What is no record may have any size.
+        file.take(MAGIC.len() as u64).read_to_end(&mut text)?;
+        if text != MAGIC.as_bytes() {
+            return Ok(None);
+        }
         file.read_to_end(&mut text)?;
-        Ok(Self::parse(text))
+        Ok(Self::parse(text, path))
     }
 
     // A torn record is none: it was never committed.
-    fn parse(mut text: Vec<u8>) -> Option<Self> {
+    fn parse(mut text: Vec<u8>, path: &Path) -> Option<Self> {
         let end = text.iter().position(|byte| *byte == b'\n')?;
         let steps = text.split_off(end + 1);
         let mut words = str::from_utf8(&text[..end]).ok()?.split(' ');
@@ -108,13 +116,19 @@ impl Record {
             is_published: host::boot_id().is_some_and(|boot| boot == state),
             stamp: words.next().unwrap_or_default().to_owned(),
             steps,
+            path: path.to_owned(),
         })
     }
 
     /// Its steps.
-    #[must_use]
-    pub fn steps(&self) -> Vec<Step> {
-        serde_json::from_slice(&self.steps).unwrap_or_default()
+    ///
+    /// # Errors
+    /// When this version of mailca does not know them: what was committed must not be forgotten.
+    pub fn steps(&self) -> Result<Vec<Step>, FileError> {
+        serde_json::from_slice(&self.steps).map_err(|_| {
+            let problem = "it records steps that this version of mailca does not know";
+            FileError::new("read", &self.path, io::Error::other(problem))
+        })
     }
 
     /// Whether nobody but mailca wrote to the register since.
@@ -152,7 +166,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn last(&mut self) -> Result<Option<Record>, FileError> {
-        Record::read_from(&mut self.file).map_err(|error| self.fail("read", error))
+        Record::read_from(&mut self.file, &self.path).map_err(|error| self.fail("read", error))
     }
 
     /// Makes the steps durable: when this returns, they happen, whatever dies. The record that
@@ -232,7 +246,7 @@ mod tests {
     fn unfinished(journal: &mut Journal) -> Vec<Step> {
         let last = journal.last().unwrap();
         last.filter(|record| !record.is_published)
-            .map(|record| record.steps())
+            .map(|record| record.steps().unwrap())
             .unwrap_or_default()
     }
 
@@ -243,7 +257,7 @@ mod tests {
         journal.commit(&[step()]).unwrap();
         assert_eq!(unfinished(&mut journal), [step()]);
         let read = Record::read(&dir.path().join("journal")).unwrap().unwrap();
-        assert_eq!(read.steps(), [step()]);
+        assert_eq!(read.steps().unwrap(), [step()]);
         assert!(Record::read(&dir.path().join("none")).unwrap().is_none());
     }
 
@@ -279,12 +293,53 @@ mod tests {
     #[test]
     fn a_record_torn_anywhere_was_never_committed() {
         let record = encode(&[step()]).unwrap();
-        assert!(Record::parse(record.clone()).is_some());
+        let parse = |text: &[u8]| Record::parse(text.to_vec(), Path::new("journal"));
+        assert!(parse(&record).is_some());
         for length in 0..record.len() {
-            assert!(
-                Record::parse(record[..length].to_vec()).is_none(),
-                "{length}"
-            );
+            assert!(parse(&record[..length]).is_none(), "{length}");
+        }
+    }
+
+    #[test]
+    fn steps_of_a_later_version_are_an_error_and_not_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let steps = "[{\"step\": \"revoke-row\", \"at\": 7}]\n";
+        let digest = sha256(steps.as_bytes());
+        let text = format!("{MAGIC} {digest} {COMMITTED} {}\n{steps}", Stamp::NONE);
+        std::fs::write(&path, text).unwrap();
+        let record = Record::read(&path).unwrap().unwrap();
+        let error = record.steps().unwrap_err().to_string();
+        assert!(
+            error.ends_with("that this version of mailca does not know"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_record_is_not_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(Record::read(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_register_from_any_time_has_a_stamp() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.txt");
+        for seconds in [i64::MAX, 20_000_000_000, -1] {
+            let file = File::create(&path).unwrap();
+            let time = std::time::UNIX_EPOCH;
+            let shift = std::time::Duration::from_secs(seconds.unsigned_abs());
+            let time = match seconds {
+                0.. => time.checked_add(shift),
+                _ => time.checked_sub(shift),
+            };
+            // The file system brings it into its own range.
+            file.set_modified(time.unwrap()).unwrap();
+            let stamp = Stamp::of(&path).unwrap();
+            assert_eq!(stamp.to_string().len(), Stamp::NONE.to_string().len());
         }
     }
 }

@@ -122,7 +122,7 @@ impl Store {
         let register = Stamp::of(&settings.database)?;
         let register_is_ours = last.as_ref().is_some_and(|last| last.is_last_of(&register));
         let pending = match last.filter(|record| !record.is_published) {
-            Some(record) => record.steps(),
+            Some(record) => record.steps()?,
             None => Vec::new(),
         };
         let hosts_root = root.join("hosts");

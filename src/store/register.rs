@@ -97,6 +97,14 @@ pub enum RegisterError {
         /// the register
         path: PathBuf,
     },
+    /// Something else than rows is in it, and OpenSSL reads nothing of it then.
+    #[error("{} has a line that is no row of six fields: {line:?}", .path.display())]
+    NotARow {
+        /// the register
+        path: PathBuf,
+        /// the line
+        line: String,
+    },
     /// The register or newcerts cannot be read.
     #[error("{0}")]
     File(#[from] FileError),
@@ -470,7 +478,7 @@ impl Store {
         last: &Record,
     ) -> Result<Option<SerialNumber>, RegisterError> {
         let path = &self.settings.database;
-        let steps = last.steps();
+        let steps = last.steps()?;
         let recorded: HashMap<&[u8], &str> = steps.iter().flat_map(rows_written_by).collect();
         let mut gone = recorded.clone();
         let mut problem = None;

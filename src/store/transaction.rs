@@ -135,11 +135,16 @@ impl<'a> Transaction<'a> {
         let last = transaction.journal.last()?;
         if let Some(record) = last.as_ref().filter(|record| !record.is_published) {
             transaction
-                .recover(&record.steps())
+                .recover(&record.steps()?)
                 .map_err(TransactionError::Recovery)?;
         }
         transaction.keeps_staged = false;
         transaction.discard_staged()?;
+        let (highest, stranger) = index::last_rows(database)?;
+        if let Some(line) = stranger {
+            let path = database.clone();
+            return Err(RegisterError::NotARow { path, line }.into());
+        }
         let register = Stamp::of(database)?;
         let is_ours = last
             .as_ref()
@@ -149,7 +154,7 @@ impl<'a> Transaction<'a> {
         }
         transaction.known = match last {
             Some(record) if record.is_published && !is_ours => store.check_rewritten(&record)?,
-            _ => index::highest_of_last(database)?,
+            _ => highest,
         };
         Ok(transaction)
     }
