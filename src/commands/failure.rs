@@ -434,6 +434,7 @@ fn request(error: &RequestError) -> Option<String> {
         }
         RequestError::Signature(SignatureError::NotPermitted { .. })
         | RequestError::Malformed(_)
+        | RequestError::TooLarge(_)
         | RequestError::Subject(_) => "ask for a new request",
         RequestError::BareCertificate => {
             "ask for a request (PKCS#10), or for the file with certificate and key"

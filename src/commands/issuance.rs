@@ -149,6 +149,9 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+// As many wishes as are worth reading before an answer.
+const SHOWN: usize = 50;
+
 /// Settles what a request gets. `private_key` is the one that came with it.
 pub fn plan(
     store: &Store,
@@ -169,9 +172,15 @@ pub fn plan(
     }
     let mut notes = Vec::new();
     let profile = terms.profile.unwrap_or(store.settings.profile);
-    for wish in request.not_honoured(profile) {
+    let wishes = request.not_honoured(profile);
+    for wish in wishes.iter().take(SHOWN) {
         notes.push(format!(
             "the request asks for {wish}, which it does not get"
+        ));
+    }
+    if let Some(more @ 1..) = wishes.len().checked_sub(SHOWN) {
+        notes.push(format!(
+            "the request asks for {more} things more, which it does not get"
         ));
     }
     let subject = subject(store, request, terms, &mut notes)?;

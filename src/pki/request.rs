@@ -29,6 +29,10 @@ pub use super::public_key::Strength;
 #[cfg(test)]
 mod tests;
 
+/// The largest request in bytes of DER. OpenSSL refuses peers whose certificates have 100 KiB
+/// together (SSL_CTX_set_max_cert_list(3)).
+const LARGEST: usize = 1 << 16;
+
 /// Why a request cannot be read, or must not be signed.
 #[derive(Debug, Error)]
 pub enum RequestError {
@@ -44,6 +48,9 @@ pub enum RequestError {
     /// The bytes are not a request, or ask for something twice.
     #[error("its request cannot be read ({0})")]
     Malformed(String),
+    /// A certificate of that size, which no mail server would accept.
+    #[error("its request has {0} bytes, but {LARGEST} are the most that is signed")]
+    TooLarge(usize),
     /// The proof of possession is none.
     #[error("{0}")]
     Signature(#[from] SignatureError),
@@ -162,6 +169,7 @@ impl Request {
         private_key: Option<&[u8]>,
         strength: Strength,
     ) -> Result<Self, RequestError> {
+        check_size(der)?;
         let malformed = |error: der::Error| match X509Certificate::from_der(der) {
             Ok(_) => RequestError::BareCertificate,
             Err(_) => error.into(),
@@ -211,6 +219,7 @@ impl Request {
         private_key: Option<&[u8]>,
         strength: Strength,
     ) -> Result<Self, RequestError> {
+        check_size(der)?;
         let (rest, parsed) = X509Certificate::from_der(der).map_err(RequestError::malformed)?;
         check_end(rest.len())?;
         let tbs = &parsed.tbs_certificate;
@@ -366,6 +375,13 @@ fn extension_request(values: AnyRef<'_>) -> Result<Vec<X509Extension<'_>>, Reque
         rest = next;
     }
     Ok(extensions)
+}
+
+fn check_size(der: &[u8]) -> Result<(), RequestError> {
+    match der.len() {
+        0..=LARGEST => Ok(()),
+        length => Err(RequestError::TooLarge(length)),
+    }
 }
 
 fn check_end(surplus: usize) -> Result<(), RequestError> {
