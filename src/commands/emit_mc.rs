@@ -168,9 +168,13 @@ fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
 }
 
 fn read_key(path: &Path) -> Result<PrivateKey> {
-    let encoded = EncodedKey::find(&files::read(path)?)?;
+    let failed = |source| StoreError::Key {
+        path: path.to_owned(),
+        source,
+    };
+    let encoded = EncodedKey::find(&files::read(path)?).map_err(failed)?;
     let encoded = encoded.ok_or_else(|| StoreError::NoKey(path.to_owned()))?;
-    Ok(encoded.unlock(None)?)
+    Ok(encoded.unlock(None).map_err(failed)?)
 }
 
 // Without following hosts/HOST: the link is what stays when the certificate changes.

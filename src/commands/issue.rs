@@ -71,7 +71,7 @@ pub enum IssueRefusal {
         /// what is asked for
         asked: KeyType,
     },
-    /// The list of hosts is not UTF-8.
+    /// The list of hosts is not UTF-8, or has NUL bytes.
     #[error("{0} is not text")]
     NotText(String),
     /// The list of hosts is empty.
@@ -179,7 +179,10 @@ fn read_list(from: &Path, session: &mut Session<'_>) -> Result<Vec<(String, Resu
     } else {
         (from.display().to_string(), files::read_given(from)?)
     };
-    let text = str::from_utf8(&bytes).map_err(|_| IssueRefusal::NotText(name.clone()))?;
+    let text = str::from_utf8(&bytes)
+        .ok()
+        .filter(|text| !text.contains('\0'));
+    let text = text.ok_or_else(|| IssueRefusal::NotText(name.clone()))?;
     let mut list = Vec::new();
     for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();

@@ -137,8 +137,9 @@ fn one(
     store: &Store,
     session: &mut Session<'_>,
 ) -> Result<Outcome> {
-    if let Some(out) = &out {
-        output::check(out, store)?;
+    match &out {
+        Some(out) => output::check(out, store)?,
+        None => store.check_last_certificate()?,
     }
     let (name, bytes) = read_request(request, store, session)?;
     let case = how.case(name, &bytes, store)?;

@@ -101,6 +101,9 @@ impl Certificate {
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         let malformed =
             |what: &dyn std::fmt::Display| CertificateError::Malformed(what.to_string());
+        if der.is_empty() {
+            return Err(malformed(&pem_text::DAMAGED));
+        }
         let (rest, parsed) = X509Certificate::from_der(der).map_err(|e| malformed(&e))?;
         if !rest.is_empty() {
             return Err(malformed(&format!("{} bytes follow it", rest.len())));

@@ -24,6 +24,7 @@ use thiserror::Error;
 use x509_cert::spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef};
 use zeroize::Zeroizing;
 
+use super::pem_text;
 use super::public_key::{Curve, PublicKeyKind, oid_name, rsa_size};
 
 #[cfg(test)]
@@ -31,12 +32,12 @@ mod tests;
 
 /// Rounds of PBKDF2 in the keys we write: what OWASP asks of HMAC-SHA256.
 const PBKDF2_ROUNDS: u32 = 600_000;
-/// Rounds we are willing to compute, about ten seconds' worth.
-const PBKDF2_MAX_ROUNDS: u32 = 100_000_000;
+/// Rounds we are willing to compute, about ten seconds' worth. A fuzzer has less patience.
+const PBKDF2_MAX_ROUNDS: u32 = if cfg!(fuzzing) { 10_000 } else { 100_000_000 };
 /// The shortest IV of any cipher; pkcs5 takes a longer one on trust.
 const DES_BLOCK_BYTES: usize = 8;
 /// Work of scrypt we are willing to do, in bytes (128 * N * r * p).
-const SCRYPT_MAX_BYTES: u64 = 1 << 30;
+const SCRYPT_MAX_BYTES: u64 = if cfg!(fuzzing) { 1 << 20 } else { 1 << 30 };
 
 /// Why a private key could not be made, read, written or used.
 #[derive(Debug, Error)]
@@ -538,7 +539,8 @@ impl EncodedKey {
 /// is put in order first.
 fn find_block(pem: &[u8]) -> Result<Option<(&[u8], SecretDocument)>, KeyError> {
     let malformed = |what| KeyError::Malformed { what };
-    let mut lines = pem.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = pem_text::without_mark(pem).split(|byte| *byte == b'\n');
+    let mut lines = lines.map(<[u8]>::trim_ascii);
     let Some(label) = lines.by_ref().find_map(key_label) else {
         return Ok(None);
     };

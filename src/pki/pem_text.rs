@@ -11,7 +11,7 @@ use pem::{EncodeConfig, LineEnding, Pem};
 #[must_use]
 pub fn blocks(bytes: &[u8]) -> Option<Vec<Pem>> {
     let mut found = Vec::new();
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let mut lines = without_mark(bytes).split_inclusive(|byte| *byte == b'\n');
     while let Some(line) = lines.next() {
         let Some(label) = label(line, b"-----BEGIN ") else {
             continue;
@@ -53,6 +53,15 @@ pub fn large_block(wanted: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     }
     None
 }
+
+/// A text without the byte order mark that some editors put before it.
+#[must_use]
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// What is said of a block that has nothing in it.
+pub const DAMAGED: &str = "it is cut short, or no base64";
 
 fn label<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a str> {
     let label = line.trim_ascii_end().strip_prefix(start)?;
@@ -112,6 +121,12 @@ mod tests {
     fn a_damaged_block_does_not_hide_the_others() {
         let text = b"-----BEGIN A-----\n!\n-----END A-----\n-----BEGIN B-----\r\nAQ==  \r\n-----END B-----";
         assert_eq!(found(text), [("A".into(), vec![]), ("B".into(), vec![1])]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_comes_before_the_first_block() {
+        let text = b"\xef\xbb\xbf-----BEGIN A-----\nAQID\n-----END A-----\n";
+        assert_eq!(found(text), [("A".into(), vec![1, 2, 3])]);
     }
 
     #[test]

@@ -379,7 +379,8 @@ fn extension_request(values: AnyRef<'_>) -> Result<Vec<X509Extension<'_>>, Reque
 
 fn check_size(der: &[u8]) -> Result<(), RequestError> {
     match der.len() {
-        0..=LARGEST => Ok(()),
+        0 => Err(RequestError::Malformed(pem_text::DAMAGED.into())),
+        1..=LARGEST => Ok(()),
         length => Err(RequestError::TooLarge(length)),
     }
 }

@@ -1,6 +1,7 @@
 //! The register, index.txt (`openssl ca`, FILES; its TXT_DB format): one line a certificate, six
 //! fields between tabs, byte for byte what OpenSSL writes.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -249,12 +250,14 @@ pub fn end(path: &Path) -> Result<(u64, bool), FileError> {
 /// # Errors
 /// When the register cannot be read.
 pub fn last_rows(path: &Path) -> Result<(Option<SerialNumber>, Option<String>), FileError> {
-    const MOST: u64 = 1 << 12;
-    let tail = tail(path, MOST)?;
+    let mut tail = self::tail(path, 1 << 12)?;
+    if !tail.bytes.trim_ascii_end().contains(&b'\n') {
+        tail = self::tail(path, CHUNK as u64)?;
+    }
     let mut highest = Highest::default();
     let mut stranger = None;
     for (number, line) in tail.bytes.split(|byte| *byte == b'\n').enumerate() {
-        let is_whole = number > 0 || tail.length <= MOST;
+        let is_whole = number > 0 || tail.length == tail.bytes.len() as u64;
         let line = without_return(line);
         if is_whole && stranger.is_none() && !is_regular(line) {
             stranger = Some(String::from_utf8_lossy(line).into_owned());
@@ -296,10 +299,16 @@ impl Highest {
         while let [b'0', rest @ ..] = digits {
             digits = rest;
         }
-        // OpenSSL's digits are upper case, which sort as numbers do.
-        if (digits.len(), digits) > (self.0.len(), &self.0)
-            && digits.iter().all(u8::is_ascii_hexdigit)
-        {
+        // What is no serial number must not hide those that are (20 octets, the first bit clear).
+        let fits = digits.len() < 40 || (digits.len() == 40 && digits[0] < b'8');
+        let is_higher = match digits.len().cmp(&self.0.len()) {
+            Ordering::Equal => {
+                let upper = digits.iter().map(u8::to_ascii_uppercase);
+                upper.gt(self.0.iter().copied())
+            }
+            by_length => by_length.is_gt(),
+        };
+        if fits && is_higher && digits.iter().all(u8::is_ascii_hexdigit) {
             self.0 = digits.to_ascii_uppercase();
         }
     }
@@ -433,18 +442,31 @@ mod tests {
         // Of what is longer than what is read, the first line is cut.
         std::fs::write(&path, format!("{}\n{row}", "x".repeat(1 << 12))).unwrap();
         assert_eq!(last_rows(&path).unwrap().1, None);
+        let endless = "x".repeat(1 << 13);
+        for end in ["", "\n"] {
+            std::fs::write(&path, format!("{endless}{end}")).unwrap();
+            assert_eq!(last_rows(&path).unwrap().1.as_ref(), Some(&endless));
+        }
     }
 
     #[test]
     fn numbers_are_compared_as_numbers_and_not_as_text() {
         let mut highest = Highest::default();
         assert_eq!(highest.number(), None);
-        for serial in ["9", "0a", "00FF", "0010", "xyz", "000100", "00"] {
+        let (large, larger) = (format!("00{}", "f".repeat(40)), "F".repeat(50));
+        for serial in [
+            "9", "0a", "00FF", "0010", "xyz", "000100", "00", &large, &larger,
+        ] {
             highest.see(format!("V\t1\t\t{serial}\tunknown\t/CN=a").as_bytes());
         }
         highest.see(b"#V\t1\t\t0FFF\tunknown\t/CN=a");
         highest.see(b"V\t1\t\t0FFF\tunknown");
         assert_eq!(highest.number().unwrap().to_string(), "0100");
+        let mut highest = Highest::default();
+        for serial in ["F0", "e1"] {
+            highest.see(format!("V\t1\t\t{serial}\tunknown\t/CN=a").as_bytes());
+        }
+        assert_eq!(highest.number().unwrap().to_string(), "F0");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -367,7 +367,7 @@ impl<'a> Transaction<'a> {
             });
         }
         if let Some(path) = &issued.copy_to {
-            refuse_directory(path)?;
+            refuse_unwritable(path)?;
             steps.push(Step::WriteFile {
                 path: self.relative(path),
                 text: pem,
@@ -473,6 +473,14 @@ impl Settled<'_> {
 }
 
 impl Store {
+    /// Refuses to sign where newcert.pem could not be written afterwards.
+    ///
+    /// # Errors
+    /// When something stands in its place that is not replaced.
+    pub fn check_last_certificate(&self) -> Result<(), FileError> {
+        refuse_unwritable(&self.last_certificate_path())
+    }
+
     /// Refuses to have newreq.pem overwritten where it holds a private key.
     ///
     /// # Errors
@@ -494,15 +502,15 @@ fn folder_name(host: &str, serial: &SerialNumber) -> String {
 }
 
 // What would fail after the commit fails before it.
-fn refuse_directory(path: &Path) -> Result<(), FileError> {
-    if path.is_dir() {
-        return Err(FileError::new(
-            "write",
-            path,
-            io::ErrorKind::IsADirectory.into(),
-        ));
-    }
-    Ok(())
+fn refuse_unwritable(path: &Path) -> Result<(), FileError> {
+    let problem = match fs::metadata(path).map(|found| found.file_type()) {
+        Ok(found) if found.is_dir() => io::ErrorKind::IsADirectory.into(),
+        // Writing would wait for a reader.
+        Ok(found) if found.is_fifo() => io::Error::other("it is a FIFO"),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => error,
+        _ => return Ok(()),
+    };
+    Err(FileError::new("write", path, problem))
 }
 
 fn refuse_other_than_link(path: &Path) -> Result<(), FileError> {

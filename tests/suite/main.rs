@@ -7,6 +7,7 @@ mod book;
 mod clock;
 mod docs;
 mod full_disk;
+mod hostile;
 mod init;
 mod main_job;
 mod name_constraints;

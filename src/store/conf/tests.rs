@@ -495,7 +495,7 @@ fn tricky_lines_mean_what_they_mean_to_openssl() {
         "v = 1\u{feff}",
         "v = 1\n\u{feff}w = 1",
     ] {
-        assert_as_openssl(&format!("[t]\n{line}"));
+        assert_as_openssl(format!("[t]\n{line}"));
     }
     assert_as_openssl("\u{feff}[t]\nv = mark");
     for line in [
@@ -515,10 +515,10 @@ fn a_value_may_be_as_long_as_openssl_lets_it() {
     for length in [MAX_VALUE - 2, MAX_VALUE - 1] {
         let x = "x".repeat(length);
         let text = format!("[t]\nv=1\nw={x}${{v}}\nv=ok");
-        assert_as_openssl(&text);
+        assert_as_openssl(text);
     }
     let text = format!("[t]\nv=1\nw={}${{v}}", "x".repeat(MAX_VALUE));
-    assert_as_openssl(&text);
+    assert_as_openssl(text);
 }
 
 #[test]

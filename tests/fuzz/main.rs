@@ -1,0 +1,50 @@
+//! Readers of bytes from outside, fed by libFuzzer: one target each, named by MAILCA_FUZZ. Beside
+//! panics they look for what must hold of everything that is read. See run.
+
+#![no_main]
+
+mod pki;
+mod store;
+mod words;
+mod world;
+
+use std::process;
+use std::sync::OnceLock;
+
+use libfuzzer_sys::fuzz_target;
+
+type Target = fn(&[u8]);
+
+const TARGETS: [(&str, Target); 13] = [
+    ("certificate", pki::certificate),
+    ("conf", store::conf),
+    ("hosts", words::hosts),
+    ("index", store::index),
+    ("journal", store::journal),
+    ("key", pki::key),
+    ("mc", words::mc),
+    ("names", words::names),
+    ("passphrase", words::passphrase),
+    ("request", pki::request),
+    ("serial", words::serial),
+    ("sign", pki::sign),
+    ("usage", words::usage),
+];
+
+static TARGET: OnceLock<Target> = OnceLock::new();
+
+fuzz_target!(
+    init: {
+        let named = std::env::var("MAILCA_FUZZ").unwrap_or_default();
+        match TARGETS.iter().find(|(name, _)| *name == named) {
+            Some((_, target)) => _ = TARGET.set(*target),
+            None => {
+                TARGETS.iter().for_each(|(name, _)| println!("{name}"));
+                process::exit(0);
+            }
+        }
+    },
+    |data: &[u8]| {
+        TARGET.get().expect("set at the beginning")(data);
+    }
+);

@@ -1,0 +1,99 @@
+//! Files of a CA directory.
+
+use std::fs;
+use std::path::Path;
+
+use mailca::pki::serial::SerialNumber;
+use mailca::store::index::{self, Row};
+use mailca::store::journal::Record;
+use mailca::store::settings::Settings;
+use mailca::store::steps::Step;
+
+use super::world;
+
+/// openssl.cnf, and index.txt.attr.
+pub fn conf(data: &[u8]) {
+    world::ca();
+    fs::write("CA/openssl.cnf", data).expect("written");
+    fs::write("CA/index.txt.attr", data).expect("written");
+    let env = |name: &str| (name == "CITY").then(|| "Praha".to_owned());
+    match Settings::read(Path::new("CA"), None, &env) {
+        Ok(settings) => {
+            let _ = settings.unique_subject();
+            for policy in [None, Some("policy_match")] {
+                let _ = settings.policy(policy);
+            }
+            assert!(settings.default_days > 0);
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// index.txt.
+pub fn index(data: &[u8]) {
+    let path = Path::new("index.txt");
+    fs::write(path, data).expect("written");
+    let mut read = Vec::new();
+    let mut highest: Option<SerialNumber> = None;
+    let all = index::lines(path, |at, line| {
+        assert_eq!(at, read.len() as u64);
+        read.extend_from_slice(line);
+        if data[read.len()..].first() == Some(&b'\r') {
+            read.push(b'\r');
+        }
+        if read.len() < data.len() {
+            read.push(b'\n');
+        }
+        check_row(line, &mut highest);
+        true
+    });
+    assert!(all.is_ok());
+    assert_eq!(read, data);
+    assert_eq!(index::highest_serial(path).expect("a register"), highest);
+    let (length, ended) = index::end(path).expect("a register");
+    assert_eq!(length, data.len() as u64);
+    assert_eq!(ended, data.is_empty() || data.ends_with(b"\n"));
+    let _ = index::last_rows(path).expect("a register");
+}
+
+fn check_row(line: &[u8], highest: &mut Option<SerialNumber>) {
+    let _ = (index::revocation_in(line), index::valid_subject_in(line));
+    let text = String::from_utf8_lossy(line);
+    let row = Row::parse(&text);
+    let serial = index::serial_in(line).map(String::from_utf8_lossy);
+    if let Some(row) = &row {
+        let _ = row.is_past(world::now());
+        assert_eq!(serial.as_deref(), Some(row.serial));
+    }
+    if let Some(number) = serial.and_then(|serial| serial.parse().ok()) {
+        let number: SerialNumber = number;
+        *highest = highest.take().max(Some(number));
+    }
+}
+
+/// index.txt.journal; its checksum is right where the first byte is even.
+pub fn journal(data: &[u8]) {
+    let Some((first, data)) = data.split_first() else {
+        return;
+    };
+    let path = Path::new("index.txt.journal");
+    let text = if first % 2 == 0 {
+        let digest = ring::digest::digest(&ring::digest::SHA256, data);
+        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let head = format!("mailca-journal-1 {digest} {} 0-0-0\n", "-".repeat(36));
+        [head.as_bytes(), data].concat()
+    } else {
+        data.to_vec()
+    };
+    fs::write(path, text).expect("written");
+    let Ok(Some(record)) = Record::read(path) else {
+        assert_eq!(first % 2, 1, "a record");
+        return;
+    };
+    assert!(!record.is_published || first % 2 == 1);
+    if let Ok(steps) = record.steps() {
+        let json = serde_json::to_vec(&steps).expect("steps");
+        let again: Vec<Step> = serde_json::from_slice(&json).expect("steps");
+        assert_eq!(again, steps);
+    }
+}

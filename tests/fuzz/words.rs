@@ -1,0 +1,134 @@
+//! Words that people write: names, passphrases, lists of hosts, the command line.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use mailca::cli::Cli;
+use mailca::exit::Exit;
+use mailca::mta::sendmail;
+use mailca::pki::general_name::{self, GeneralName};
+use mailca::pki::name::Name;
+use mailca::pki::name_constraints::{self, Subtree};
+use mailca::pki::serial::SerialNumber;
+use mailca::pki::text;
+use mailca::store::hosts as host_folders;
+use mailca::sys::passphrase::{MAX_LENGTH, Sources};
+
+use super::pki::check_general_name;
+use super::world::{self, assert_harmless};
+
+/// Host names, `--san`, `--subject`, `--permit`.
+pub fn names(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    match GeneralName::parse(text) {
+        Ok(name) => {
+            check_general_name(&name);
+            assert_eq!(GeneralName::parse(&name.to_string()), Ok(name));
+        }
+        Err(error) => assert_harmless(&error.to_string()),
+    }
+    for read in [GeneralName::requested_dns, GeneralName::requested_email] {
+        if let Ok(name) = read(text) {
+            check_general_name(&name);
+            assert!(name.to_string().ends_with(text));
+        }
+    }
+    if let Ok(host) = general_name::host_name(text) {
+        assert_eq!(general_name::host_name(&host).as_ref(), Ok(&host));
+        let wildcard = host.replace('*', "_");
+        assert!(host_folders::file_name(&host).is_ok_and(|name| name == wildcard) || host.len() > 200 || host.ends_with(".next"));
+    }
+    if let Ok(name) = host_folders::file_name(text) {
+        assert!(!name.contains('/') && !name.starts_with('.') && name.len() <= 200);
+        assert!(name.is_ascii());
+    }
+    match Name::from_oneline(text) {
+        Ok(name) => assert_eq!(Name::from_der(name.as_der()), Ok(name)),
+        Err(error) => assert_harmless(&error.to_string()),
+    }
+    match text.parse::<Subtree>() {
+        Ok(subtree) => {
+            assert_eq!(subtree.to_string().parse(), Ok(subtree.clone()));
+            assert!(name_constraints::name_constraints(&[subtree]).is_ok());
+        }
+        Err(error) => assert_harmless(&error),
+    }
+    assert_harmless(&text::for_terminal(text));
+    assert_harmless(&text::shorten(&text::one_line(text)));
+}
+
+/// A serial number, as in the file serial.
+pub fn serial(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let Ok(serial) = text.parse::<SerialNumber>() else {
+        return;
+    };
+    assert_eq!(serial.to_string().parse(), Ok(serial.clone()));
+    assert_eq!(SerialNumber::from_be_bytes(serial.as_be_bytes()), Ok(serial.clone()));
+    if let Ok(next) = serial.next() {
+        assert!(next > serial);
+    }
+    if let Ok(twice) = serial.plus(&serial) {
+        assert!(twice > serial);
+    }
+}
+
+/// The first line of a passphrase file.
+pub fn passphrase(data: &[u8]) {
+    let sources = Sources {
+        file: Some("-".into()),
+        ..Sources::default()
+    };
+    let mut rest = data;
+    let Ok(read) = sources.read(&mut rest) else {
+        return;
+    };
+    let passphrase = read.expect("a source");
+    assert!((1..=MAX_LENGTH).contains(&passphrase.len()));
+    assert!(!passphrase.contains(&0) && !passphrase.contains(&b'\n'));
+    assert!(data.starts_with(&passphrase));
+    assert!(data.ends_with(rest));
+}
+
+/// A list of hosts, as `issue --from` reads it.
+pub fn hosts(data: &[u8]) {
+    world::ca();
+    let ran = world::run(&["issue", "--from", "-", "--ca", "CA"], data);
+    assert_ne!(ran.exit, Exit::Done);
+    let told = ["error: ", "hint: ", "note: ", "warning: "];
+    for line in ran.stderr.lines() {
+        assert!(told.iter().any(|word| line.starts_with(word)), "{line:?}");
+    }
+    assert!(ran.stderr.contains("error: "));
+}
+
+/// A sendmail.mc that takes the lines.
+pub fn mc(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let lines = "\ndnl mailca: begin\nline\ndnl mailca: end\n";
+    let Ok(new) = sendmail::put_into(text, lines) else {
+        return;
+    };
+    assert_eq!(sendmail::put_into(&new, lines).as_ref().ok(), Some(&new));
+    assert!(new.contains(lines.trim_start()));
+}
+
+/// The command line, a word a line; a command that makes sense does not run.
+pub fn usage(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let words: Vec<&str> = text.split('\0').collect();
+    let argv = ["mailca"].iter().chain(&words).map(OsString::from);
+    if Cli::try_parse_from(argv).is_err() {
+        let ran = world::run(&words, &[]);
+        assert!(matches!(ran.exit, Exit::Usage | Exit::Done));
+        assert!(ran.exit == Exit::Done || ran.stderr.starts_with("error: ") || words.contains(&"--json") || ran.stderr.starts_with("A certificate authority"), "{}", ran.stderr);
+    }
+}
