@@ -61,7 +61,7 @@ fn forms(good: &[u8]) -> Vec<(&'static str, Form)> {
 }
 
 /// 100,000 sequences, each within the one before.
-fn nested() -> Vec<u8> {
+pub fn nested() -> Vec<u8> {
     let mut backwards = Vec::new();
     for _ in 0..100_000 {
         match backwards.len() {

@@ -14,6 +14,7 @@ mod name_constraints;
 mod openssl_ca;
 mod openssl_verify;
 mod provisioning;
+mod readers;
 mod refusals;
 mod requests;
 mod sendmail;
