@@ -36,12 +36,13 @@ static TARGET: OnceLock<Target> = OnceLock::new();
 fuzz_target!(
     init: {
         let named = std::env::var("MAILCA_FUZZ").unwrap_or_default();
-        match TARGETS.iter().find(|(name, _)| *name == named) {
-            Some((_, target)) => _ = TARGET.set(*target),
-            None => {
-                TARGETS.iter().for_each(|(name, _)| println!("{name}"));
-                process::exit(0);
+        if let Some((_, target)) = TARGETS.iter().find(|(name, _)| *name == named) {
+            let _ = TARGET.set(*target);
+        } else {
+            for (name, _) in TARGETS {
+                println!("{name}");
             }
+            process::exit(0);
         }
     },
     |data: &[u8]| {

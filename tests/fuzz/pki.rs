@@ -44,7 +44,10 @@ fn check_name(name: &Name) {
     assert_harmless(&name.to_string());
     assert!(!name.to_string().contains('\n'));
     let oneline = name.oneline();
-    assert!(oneline.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{oneline}");
+    assert!(
+        oneline.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+        "{oneline}"
+    );
     assert_eq!(name.hash().expect("a hash").len(), 8);
 }
 
@@ -57,7 +60,10 @@ pub fn check_general_name(name: &GeneralName) {
             assert!(!host[1..].contains('*'), "{host}");
         }
         GeneralName::Email(mailbox) => {
-            assert!(mailbox.bytes().all(|byte| byte.is_ascii_graphic()), "{mailbox}");
+            assert!(
+                mailbox.bytes().all(|byte| byte.is_ascii_graphic()),
+                "{mailbox}"
+            );
             assert!(mailbox.contains('@'));
         }
         GeneralName::Ip(_) => {}
@@ -126,7 +132,7 @@ fn issue(request: &Request, choice: usize) {
     let ca = world::ca();
     let profile = Profile::ALL[choice % 3];
     let subject = match Policy::anything().apply(&request.subject, &ca.certificate.subject) {
-        Ok(applied) if choice % 2 == 0 => applied.subject,
+        Ok(applied) if choice.is_multiple_of(2) => applied.subject,
         _ => request.subject.clone(),
     };
     let serial: SerialNumber = "0A".parse().expect("a number");
@@ -148,7 +154,9 @@ fn issue(request: &Request, choice: usize) {
         subject_public_key_info: spki,
         extensions: extensions.expect("names that can be encoded"),
     };
-    let der = tbs.sign(&ca.key, ca.key.digest_for(None)).expect("a certificate");
+    let der = tbs
+        .sign(&ca.key, ca.key.digest_for(None))
+        .expect("a certificate");
     let certificate = Certificate::from_der(&der).expect("a certificate that can be read");
     assert!(!certificate.is_ca && !certificate.may_sign_certificates);
     assert_eq!(certificate.subject, subject);
@@ -183,7 +191,11 @@ fn check_certificate(certificate: &Certificate) {
     let row = Row::parse(line.trim_end_matches('\n')).expect("a row");
     assert_eq!(row.serial, certificate.serial.to_string());
     assert_eq!(row.subject, index::subject_of(certificate));
-    assert_eq!(row.is_past(world::now()), certificate.not_after < world::now(), "{line}");
+    assert_eq!(
+        row.is_past(world::now()),
+        certificate.not_after < world::now(),
+        "{line}"
+    );
 }
 
 /// A private key, encrypted with the passphrase `fuzz` or not.
@@ -195,10 +207,15 @@ pub fn key(data: &[u8]) {
         return;
     };
     let pem = key.to_pem().expect("PEM");
-    let again = EncodedKey::find(pem.as_bytes()).expect("a key").expect("a key");
+    let again = EncodedKey::find(pem.as_bytes())
+        .expect("a key")
+        .expect("a key");
     assert!(!again.is_encrypted());
     let again = again.unlock(None).expect("no passphrase");
-    assert_eq!(again.subject_public_key_info(), key.subject_public_key_info());
+    assert_eq!(
+        again.subject_public_key_info(),
+        key.subject_public_key_info()
+    );
     assert_eq!(again.kind(), key.kind());
     let _ = key.sign(key.digest_for(None), b"message");
 }

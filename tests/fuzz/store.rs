@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use mailca::pki::hex;
 use mailca::pki::serial::SerialNumber;
 use mailca::store::index::{self, Row};
 use mailca::store::journal::Record;
@@ -79,7 +80,7 @@ pub fn journal(data: &[u8]) {
     let path = Path::new("index.txt.journal");
     let text = if first % 2 == 0 {
         let digest = ring::digest::digest(&ring::digest::SHA256, data);
-        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex::lower(digest.as_ref());
         let head = format!("mailca-journal-1 {digest} {} 0-0-0\n", "-".repeat(36));
         [head.as_bytes(), data].concat()
     } else {

@@ -24,14 +24,23 @@ pub struct Ca {
 pub fn ca() -> &'static Ca {
     static CA: OnceLock<Ca> = OnceLock::new();
     CA.get_or_init(|| {
-        let init = ["init", "CA", "--subject=/O=Example/CN=Fuzz CA", "--no-passphrase"];
+        let init = [
+            "init",
+            "CA",
+            "--subject=/O=Example/CN=Fuzz CA",
+            "--no-passphrase",
+        ];
         let ran = run(&init, &[]);
         assert_eq!(ran.exit, Exit::Done, "{}", ran.stderr);
         let read = |name| std::fs::read(name).expect("a file of the CA");
         let key = EncodedKey::find(&read("CA/private/cakey.pem"));
         Ca {
             certificate: Certificate::from_pem_or_der(&read("CA/cacert.pem")).expect("its own"),
-            key: key.expect("a key").expect("a key").unlock(None).expect("no passphrase"),
+            key: key
+                .expect("a key")
+                .expect("a key")
+                .unlock(None)
+                .expect("no passphrase"),
         }
     })
 }

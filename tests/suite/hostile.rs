@@ -440,6 +440,36 @@ fn what_a_shell_opens_may_have_any_form() {
 }
 
 #[test]
+fn many_names_are_signed_but_no_more_than_tls_takes() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    let request = |count: usize| {
+        let names: Vec<_> = (0..count)
+            .map(|n| format!("DNS:n{n}.example.test"))
+            .collect();
+        let san = format!("subjectAltName={}", names.join(","));
+        let text = format!("[req]\ndistinguished_name=dn\nreq_extensions=e\n[dn]\n[e]\n{san}\n");
+        ca.dir.write("names.cnf", &text);
+        ca.openssl_request(
+            "names",
+            &["-config", "names.cnf", "-subj", "/CN=a.example.test"],
+        )
+    };
+    let file = request(1000);
+    ca.ok(&["sign", &file, "--yes", "--out", "many.pem"]);
+    let shown = ca.x509("many.pem", &["-ext", "subjectAltName"]);
+    assert_eq!(shown.matches("DNS:").count(), 1000);
+    let file = request(3500);
+    let said = ca.refuses(&["sign", &file, "--yes"]);
+    assert!(
+        said.contains("but 65536 are the most that is signed"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_fifo_without_a_writer_is_given_up() {
     let cas: Vec<_> = users().into_iter().map(prepared).collect();
     thread::scope(|scope| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::support::{Ca, User, require, run};
+use super::support::{Ca, User, require, run, tell};
 
 /// Signs with `openssl ca` the request at `request` in the CA directory's
 /// parent, and returns what it says.
@@ -282,6 +282,109 @@ fn paths_changed_in_openssl_cnf_count_for_both() {
     assert!(!ca.exists("index.txt") && !ca.exists("serial") && !ca.exists("newcerts"));
     let lines = ca.ok(&["emit-mc", "a.example.test"]).stdout;
     assert!(lines.contains(&ca.file("certs/authority.pem")), "{lines}");
+}
+
+/// Debian's own file with other section names, other paths, and whatever else the grammar has.
+fn edited(stock: &str) -> Vec<u8> {
+    let mut text = stock.to_owned();
+    for (from, to) in [
+        (
+            "[ new_oids ]",
+            "[ paths ]\nkeys = ./keys\ncity = $ENV::CITY\n[ new_oids ]",
+        ),
+        ("default_ca\t= CA_default\t", "default_ca\t= mail_ca\t"),
+        ("[ CA_default ]", "[ mail_ca ] # f\u{fc}r die Mailserver"),
+        ("= ./demoCA\t", "= .\t"),
+        ("$dir/index.txt", "${dir}/$paths::city/\\\nregister"),
+        ("$dir/serial ", "$(dir)/${paths::city}/next"),
+        ("$dir/newcerts", "$dir/'issued # here'"),
+        ("$dir/cacert.pem", "$mail_ca::dir/\"ca\".crt"),
+        ("$dir/private/cakey.pem#", "$paths::keys/ca.key#"),
+        (
+            "default_days\t= 365",
+            ".include more.cnf\n.include = none.cnf\n#",
+        ),
+        ("= policy_match", "= policy_mail"),
+        ("[ policy_match ]", "[policy_mail]"),
+        ("Internet Widgits Pty Ltd", "M\u{fc}ller GmbH"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replacen(from, to, 1);
+    }
+    // Latin-1, as an editor of that time wrote it.
+    let latin = |c| u8::try_from(c).expect("a character of Latin-1");
+    text.chars().map(latin).collect()
+}
+
+#[test]
+fn debians_own_file_edited_as_people_do_counts_for_both() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let Ok(stock) = fs::read_to_string("/etc/ssl/openssl.cnf") else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "/etc/ssl/openssl.cnf is missing"
+        );
+        return tell("SKIPPED: there is no /etc/ssl/openssl.cnf");
+    };
+    let ca = Ca::unmade(User::me());
+    ca.dir.create_dir("CA");
+    fs::write(ca.file("openssl.cnf"), edited(&stock)).unwrap();
+    ca.write("more.cnf", "default_days = 90");
+    let script = "mkdir keys Praha 'issued # here' && : >Praha/register && echo 0FFF >Praha/next &&
+        openssl req -new -x509 -nodes -config openssl.cnf -keyout keys/ca.key -days 365 -out ca.crt \
+            -subj '/C=US/ST=CA/O=Example/CN=Example CA' 2>../said && chmod 600 keys/ca.key";
+    let mut shell = ca.dir.command("sh");
+    shell.current_dir(ca.file(".")).env("CITY", "Praha");
+    run(shell.args(["-c", script])).exits(0);
+    let openssl = |request: &str| {
+        let mut command = ca.dir.command("openssl");
+        command.current_dir(ca.file(".")).env("CITY", "Praha");
+        command.args(["ca", "-config", "openssl.cnf", "-batch", "-notext"]);
+        run(command.args(["-in", request, "-out", "../openssl.pem"])).exits(0);
+    };
+    let mailca = |args: &[&str]| run(ca.command(args).env("CITY", "Praha")).exits(0);
+    let subject = "/C=US/ST=CA/O=Example/CN=";
+    for (round, word) in ["one", "two"].iter().enumerate() {
+        let host = format!("{word}.example.test");
+        let subject_of = |name: &str| format!("{subject}{name}.{host}");
+        let request = ca.openssl_request(word, &["-subj", &subject_of("openssl")]);
+        openssl(&request);
+        let ran = mailca(&["issue", &host, "--yes"]);
+        assert!(
+            ran.stderr.contains("there is no none.cnf to include"),
+            "{ran}"
+        );
+        assert!(ran.stderr.contains("the stricter policy_mail"), "{ran}");
+        let request = ca.openssl_request("again", &["-subj", &subject_of("mailca")]);
+        mailca(&[
+            "sign",
+            &request,
+            "--yes",
+            "--policy",
+            "policy_mail",
+            "--san",
+            &host,
+        ]);
+        let register = ca.read("Praha/register");
+        assert_eq!(register.lines().count(), 3 * (round + 1), "{register}");
+    }
+    let numbers = ["0FFF", "1000", "1001", "1002", "1003", "1004"];
+    assert_eq!(ca.read("Praha/next"), "1005\n");
+    for number in numbers {
+        let file = ca.file(&format!("issued # here/{number}.pem"));
+        let authority = ca.file("ca.crt");
+        ca.dir.openssl(&["verify", "-CAfile", &authority, &file]);
+        let ends_within = |days: i64| {
+            let seconds = (days * 86400).to_string();
+            let check = ["x509", "-noout", "-in", &file, "-checkend", &seconds];
+            run(ca.dir.command("openssl").args(check)).code()
+        };
+        assert_eq!((ends_within(89), ends_within(91)), (0, 1), "{number}");
+    }
+    let lines = mailca(&["emit-mc", "one.example.test"]);
+    assert!(lines.stdout.contains(&ca.file("ca.crt")), "{lines}");
 }
 
 #[test]
