@@ -19,6 +19,7 @@ use crate::sys::prompt::NoTerminal;
 
 #[path = "../../tests/suite/support/invariants.rs"]
 mod invariants;
+mod swaps;
 
 const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
 const REFUSED: [(&str, i32); 2] = [("EIO", 5), ("ENOSPC", 28)];

@@ -1,7 +1,6 @@
 //! A new CA directory: made beside its place and moved there whole, so that a failed `init`
 //! leaves nothing behind.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -92,10 +91,8 @@ fn make(root: &Path, ca: &NewCa<'_>) -> Result<(), CreateError> {
     let stage = stage_in(place, ca)?;
     let parent = files::parent(root);
     files::create_dirs(parent)?;
-    File::open(stage.path())
-        .and_then(|folder| disk::set_mode(&folder, stage.path(), 0o755))
-        .and_then(|()| disk::rename(stage.path(), root))
-        .map_err(|error| FileError::new("create", root, error))?;
+    files::set_dir_mode(stage.path(), 0o755)?;
+    disk::rename(stage.path(), root).map_err(|error| FileError::new("create", root, error))?;
     // It has another name now: nothing is left to remove.
     let _ = stage.keep();
     let synced = files::sync_dir(parent);
@@ -119,18 +116,14 @@ fn fill(root: &Path, ca: &NewCa<'_>) -> Result<(), CreateError> {
                 made.push(path);
             }
         }
-        let private = root.join("private");
-        File::open(&private)
-            .and_then(|folder| disk::set_mode(&folder, &private, 0o700))
-            .map_err(|error| FileError::new("set the mode of", &private, error))?;
+        files::set_dir_mode(&root.join("private"), 0o700)?;
         for name in FILES {
             let name = file_name(name, ca);
             let path = root.join(&name);
             if name.ends_with(".0") && files::exists(&path) {
                 continue;
             }
-            disk::rename(&stage.path().join(&name), &path)
-                .map_err(|error| FileError::new("create", &path, error))?;
+            files::move_into(root, stage.path(), Path::new(&name))?;
             made.push(path);
         }
         Ok(files::sync_filesystem(root)?)
@@ -156,8 +149,7 @@ fn stage_in(place: &Path, ca: &NewCa<'_>) -> Result<tempfile::TempDir, FileError
             FileError::new("create a directory in", place, source)
         })?;
     let path = stage.path();
-    let opened = File::open(path).map_err(|error| FileError::new("open", path, error))?;
-    files::give_to_owner_of_parent(&opened, path)?;
+    files::adopt_dir(path)?;
     for (name, mode) in DIRECTORIES {
         files::create_dir(&path.join(name), mode)?;
     }
@@ -172,8 +164,7 @@ fn stage_in(place: &Path, ca: &NewCa<'_>) -> Result<tempfile::TempDir, FileError
             "index.txt" => files::create_new(&target, b"", 0o644)?,
             "private/cakey.pem" => files::create_new(&target, ca.private_key.as_bytes(), 0o600)?,
             "cacert.pem" => files::create_new(&target, ca.certificate.as_bytes(), 0o644)?,
-            _ => disk::symlink(Path::new("cacert.pem"), &target)
-                .map_err(|error| FileError::new("create", &target, error))?,
+            _ => files::create_link(&target, Path::new("cacert.pem"))?,
         }
     }
     files::sync_filesystem(path)?;

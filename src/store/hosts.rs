@@ -56,6 +56,8 @@ pub const CERT: &str = "cert.pem";
 pub const CHAIN: &str = "chain.pem";
 /// The name of a host's private key.
 pub const KEY: &str = "key.pem";
+/// Where a transaction keeps keys until its commit.
+pub(super) const PENDING: &str = ".pending";
 
 /// The folder hosts/ of a CA directory.
 #[derive(Debug)]
@@ -105,7 +107,7 @@ impl Hosts {
     /// Where a transaction keeps keys until its commit.
     #[must_use]
     pub fn pending(&self) -> PathBuf {
-        self.root.join(".pending")
+        self.root.join(PENDING)
     }
 
     /// The file names of all hosts that have a current pair, sorted.

@@ -30,10 +30,8 @@ impl Staged {
     pub fn create(path: &Path) -> Result<Self, FileError> {
         discard(path)?;
         let beside = beside(path);
-        files::create_new(&beside, b"", 0o600)?;
-        let opened = disk::open(&beside, false);
         Ok(Self {
-            file: opened.map_err(|error| FileError::new("open", &beside, error))?,
+            file: files::create_open(&beside)?,
             path: path.to_owned(),
             beside,
             written: 0,
@@ -47,13 +45,9 @@ impl Staged {
     /// # Errors
     /// When they cannot be set, or the file was not written.
     pub fn finish(self) -> Result<String, FileError> {
-        let fail = |error| FileError::new("write", &self.beside, error);
-        if files::exists(&self.path) {
-            files::take_access(&self.beside, &self.path)?;
-        } else {
-            disk::set_mode(&self.file, &self.beside, NEW_MODE).map_err(fail)?;
-        }
-        disk::close(self.file, &self.beside).map_err(fail)?;
+        files::take_access(&self.file, &target(&self.path), NEW_MODE)?;
+        disk::close(self.file, &self.beside)
+            .map_err(|error| FileError::new("write", &self.beside, error))?;
         Ok(hex::lower(self.digest.finish().as_ref()))
     }
 }

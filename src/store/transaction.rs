@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::hosts::{HostError, KEY};
+use super::hosts::{self, HostError, KEY};
 use super::index;
 use super::journal::{Journal, JournalError, Stamp};
 use super::register::{Holders, RegisterError};
@@ -215,33 +215,34 @@ impl<'a> Transaction<'a> {
         serial: &SerialNumber,
         pem: &str,
     ) -> Result<HostKey, TransactionError> {
-        let current = self.store.hosts.current(host);
-        let folder = self.stage(&folder_name(host, serial), pem, Some(&current))?;
+        let folder = self.stage(&folder_name(host, serial), pem, Some(host))?;
         Ok(HostKey {
             host: host.into(),
             folder,
         })
     }
 
-    // Owner, group and mode are those of the folder and key that are `like` it, if there are any.
+    // Owner, group and mode are those of the folder and key of the host that it is `like`, if there
+    // are any.
     fn stage(
         &self,
         name: &str,
         pem: &str,
-        like: Option<&Path>,
+        like: Option<&str>,
     ) -> Result<PathBuf, TransactionError> {
-        let hosts = &self.store.hosts;
-        files::create_dir(hosts.root(), 0o755)?;
-        files::create_dir(&hosts.pending(), 0o700)?;
-        let folder = hosts.pending().join(name);
-        let key = folder.join(KEY);
-        files::create_dir(&folder, 0o755)?;
-        files::create_new(&key, pem.as_bytes(), 0o600)?;
-        if let Some(like) = like {
-            files::take_access(&folder, like)?;
-            files::take_access(&key, &like.join(KEY))?;
-        }
-        Ok(folder)
+        let root = self.store.hosts.root();
+        files::create_dir(root, 0o755)?;
+        let hosts = files::open_folder(root)?;
+        let host = like.map(Path::new);
+        let key = host.map(|host| host.join(KEY));
+        let (host, key) = (
+            host.map(|it| (&hosts, it)),
+            key.as_deref().map(|it| (&hosts, it)),
+        );
+        let pending = files::create_dir_in(&hosts, hosts::PENDING, 0o700, None)?;
+        let folder = files::create_dir_in(&pending, name, 0o755, host)?;
+        files::create_in(&folder, KEY, pem.as_bytes(), 0o600, key)?;
+        Ok(folder.path().to_owned())
     }
 
     /// Puts newreq.pem and the new key it is for, which waits in `hosts/HOST.next`, into their

@@ -1,13 +1,17 @@
 //! Every change that mailca makes to a disk, one function each: the one place where tests let
 //! the power fail, the disk be full, or the process die.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{
-    DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt, fchown, symlink as make_link,
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, fchmod, fchown, fstat, mkdirat,
+    openat, renameat, statat, symlinkat, unlinkat,
 };
-use std::path::Path;
 
 #[cfg(test)]
 pub(crate) mod faults;
@@ -31,7 +35,7 @@ pub fn open(path: &Path, follow: bool) -> io::Result<File> {
     let flags = if follow {
         0
     } else {
-        rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()
+        OFlags::NOFOLLOW.bits().cast_signed()
     };
     OpenOptions::new()
         .read(true)
@@ -40,27 +44,136 @@ pub fn open(path: &Path, follow: bool) -> io::Result<File> {
         .open(path)
 }
 
-/// Makes a file, mode 0600, that was not there.
-///
-/// # Errors
-/// When something has its name, or it cannot be made.
-pub fn create(path: &Path) -> io::Result<File> {
-    allowed("create", path, 0)?;
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+/// A directory held open: what is done in it is done in this one and no other, whoever renames
+/// what meanwhile, and it has one owner.
+#[derive(Debug)]
+pub struct Folder {
+    handle: OwnedFd,
+    path: PathBuf,
 }
 
-/// Makes a directory that was not there.
-///
-/// # Errors
-/// When something has its name, or it cannot be made.
-pub fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
-    allowed("mkdir", path, 0)?;
-    DirBuilder::new().mode(mode).create(path)
+impl Folder {
+    /// Opens a directory, or one that a link leads to.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is none.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self {
+            handle: rustix::fs::open(path, flags, Mode::empty())?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Opens a directory in it; a link is not followed.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is none.
+    pub fn enter(&self, name: &OsStr) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Self {
+            handle: openat(&self.handle, name, flags, Mode::empty())?,
+            path: self.path.join(name),
+        })
+    }
+
+    /// Its path when it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it is itself.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn stat(&self) -> io::Result<Stat> {
+        Ok(fstat(&self.handle)?)
+    }
+
+    /// What has this name in it; a link is not followed.
+    ///
+    /// # Errors
+    /// When nothing has, or the system does not tell.
+    pub fn stat_of(&self, name: &OsStr) -> io::Result<Stat> {
+        Ok(statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// What a path in it leads to.
+    ///
+    /// # Errors
+    /// When it leads nowhere, or the system does not tell.
+    pub fn stat_behind(&self, path: &Path) -> io::Result<Stat> {
+        Ok(statat(&self.handle, path, AtFlags::empty())?)
+    }
+
+    /// Makes a file, mode 0600, that was not there.
+    ///
+    /// # Errors
+    /// When something has its name, or it cannot be made.
+    pub fn create(&self, name: &OsStr) -> io::Result<File> {
+        allowed("create", &self.path.join(name), 0)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        Ok(openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    /// Makes a directory, mode 0700, that was not there.
+    ///
+    /// # Errors
+    /// When something has its name, or it cannot be made.
+    pub fn create_dir(&self, name: &OsStr) -> io::Result<()> {
+        allowed("mkdir", &self.path.join(name), 0)?;
+        Ok(mkdirat(&self.handle, name, Mode::RWXU)?)
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    /// When something has its name, or it cannot be made.
+    pub fn symlink(&self, target: &Path, name: &OsStr) -> io::Result<()> {
+        allowed("symlink", &self.path.join(name), 0)?;
+        Ok(symlinkat(target, &self.handle, name)?)
+    }
+
+    /// Sets owner and group of a symbolic link, and of nothing else.
+    ///
+    /// # Errors
+    /// When it is no link any more, or the system refuses.
+    pub fn set_owner_of_link(&self, name: &OsStr, owner: u32, group: u32) -> io::Result<()> {
+        allowed("chown", &self.path.join(name), 0)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let link = openat(&self.handle, name, flags, Mode::empty())?;
+        if FileType::from_raw_mode(fstat(&link)?.st_mode) != FileType::Symlink {
+            return Err(io::Error::other("it is not a symbolic link any more"));
+        }
+        let (owner, group) = (Uid::from_raw(owner), Gid::from_raw(group));
+        let itself = AtFlags::EMPTY_PATH;
+        Ok(chownat(&link, "", Some(owner), Some(group), itself)?)
+    }
+
+    /// Renames what is in it to something in `other`, replacing what has the new name.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn rename(&self, from: &OsStr, other: &Self, to: &OsStr) -> io::Result<()> {
+        allowed("rename", &other.path.join(to), 0)?;
+        Ok(renameat(&self.handle, from, &other.handle, to)?)
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// When it is not there, or the system refuses.
+    pub fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        allowed("unlink", &self.path.join(name), 0)?;
+        Ok(unlinkat(&self.handle, name, AtFlags::empty())?)
+    }
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
 }
 
 /// Writes `bytes` at the offset `at`.
@@ -89,18 +202,19 @@ pub fn set_len(file: &File, path: &Path, length: u64) -> io::Result<()> {
 ///
 /// # Errors
 /// When the system refuses.
-pub fn set_mode(file: &File, path: &Path, mode: u32) -> io::Result<()> {
+pub fn set_mode(file: impl AsFd, path: &Path, mode: u32) -> io::Result<()> {
     allowed("chmod", path, 0)?;
-    file.set_permissions(Permissions::from_mode(mode))
+    Ok(fchmod(file, Mode::from_raw_mode(mode))?)
 }
 
 /// Sets owner and group.
 ///
 /// # Errors
 /// When the system refuses.
-pub fn set_owner(file: &File, path: &Path, owner: u32, group: u32) -> io::Result<()> {
+pub fn set_owner(file: impl AsFd, path: &Path, owner: u32, group: u32) -> io::Result<()> {
     allowed("chown", path, 0)?;
-    fchown(file, Some(owner), Some(group))
+    let (owner, group) = (Uid::from_raw(owner), Gid::from_raw(group));
+    Ok(fchown(file, Some(owner), Some(group))?)
 }
 
 /// Renames, replacing what has the new name.
@@ -110,15 +224,6 @@ pub fn set_owner(file: &File, path: &Path, owner: u32, group: u32) -> io::Result
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     allowed("rename", to, 0)?;
     fs::rename(from, to)
-}
-
-/// Makes a symbolic link.
-///
-/// # Errors
-/// When something has its name, or it cannot be made.
-pub fn symlink(target: &Path, path: &Path) -> io::Result<()> {
-    allowed("symlink", path, 0)?;
-    make_link(target, path)
 }
 
 /// Removes a file.

@@ -1,15 +1,19 @@
 //! Files that are whole or not there: written beside their place and renamed into it, with their
 //! mode set and not left to the umask.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FileType, Stat, fstat};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{disk, open};
+use super::disk::{self, Folder};
+use super::open;
 
 /// An operation on a file that failed.
 #[derive(Debug, Error)]
@@ -190,16 +194,51 @@ pub fn list(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf
 /// # Errors
 /// When something of that name is there, or the file cannot be written.
 pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let fail = |error| FileError::new("create", path, error);
-    // 0600 until it is complete: a key is never open to others, not even for a moment.
-    let file = disk::create(path).map_err(fail)?;
-    let written = disk::write_at(&file, path, bytes, 0)
-        .and_then(|()| disk::set_mode(&file, path, mode))
-        .map_err(fail)
-        .and_then(|()| give_to_owner_of_parent(&file, path))
-        .and_then(|()| disk::close(file, path).map_err(fail));
+    place(path)
+        .and_then(|(folder, name)| write_new(&folder, name, bytes, Access::new(&folder, mode)?))
+        .map_err(|error| FileError::new("create", path, error))
+}
+
+/// The same in an open directory, with the owner, group and mode of what `like` leads to, a path
+/// in another open directory, if it leads to something.
+///
+/// # Errors
+/// As [`create_new`].
+pub fn create_in(
+    folder: &Folder,
+    name: &str,
+    bytes: &[u8],
+    mode: u32,
+    like: Option<(&Folder, &Path)>,
+) -> Result<()> {
+    Access::like(like, folder, mode)
+        .and_then(|access| write_new(folder, name.as_ref(), bytes, access))
+        .map_err(|error| FileError::new("create", &folder.path().join(name), error))
+}
+
+/// Makes an empty file, mode 0600, and leaves it open.
+///
+/// # Errors
+/// As [`create_new`].
+pub fn create_open(path: &Path) -> Result<File> {
+    place(path)
+        .and_then(|(folder, name)| {
+            let file = folder.create(name)?;
+            Access::new(&folder, 0o600)?.give(&file, path)?;
+            Ok(file)
+        })
+        .map_err(|error| FileError::new("create", path, error))
+}
+
+// A key is never open to others, not even for a moment: it has mode 0600 until it is complete.
+fn write_new(folder: &Folder, name: &OsStr, bytes: &[u8], access: Access) -> io::Result<()> {
+    let path = folder.path().join(name);
+    let file = folder.create(name)?;
+    let written = disk::write_at(&file, &path, bytes, 0)
+        .and_then(|()| access.give(&file, &path))
+        .and_then(|()| disk::close(file, &path));
     if written.is_err() {
-        let _ = disk::remove_file(path);
+        let _ = folder.remove_file(name);
     }
     written
 }
@@ -223,14 +262,12 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 /// As [`replace`], and when the disk fails.
 pub fn replace_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let new = Replacement::prepare(path, bytes, mode)?;
-    match new.beside.clone() {
-        Some(beside) => {
-            sync_file(&beside)?;
-            new.place()?;
-            sync_dir(parent(path))
-        }
-        None => new.place(),
-    }
+    let Some(target) = new.target.clone() else {
+        return new.place();
+    };
+    sync_file(&temporary_beside(&target))?;
+    new.place()?;
+    sync_dir(parent(&target))
 }
 
 /// Overwrites a short file with bytes of the same number, which a disk does at once or not at
@@ -253,9 +290,8 @@ pub fn overwrite(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 #[derive(Debug)]
 pub struct Replacement {
     path: PathBuf,
-    target: PathBuf,
-    // None for a device, which is written already.
-    beside: Option<PathBuf>,
+    // Where the links lead; None for a device, which is written already, and for what is placed.
+    target: Option<PathBuf>,
 }
 
 impl Replacement {
@@ -265,38 +301,25 @@ impl Replacement {
     /// When it cannot be written.
     pub fn prepare(path: &Path, bytes: &[u8], mode: u32) -> Result<Self> {
         let fail = |error| FileError::new("write", path, error);
-        let old = match fs::metadata(path) {
+        let found = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             found => Some(found.map_err(fail)?),
         };
-        let target = match old {
-            Some(_) => fs::canonicalize(path).map_err(fail)?,
-            None => path.to_owned(),
+        let target = match &found {
+            Some(found) if !found.is_file() && !found.is_dir() => {
+                write_into_device(path, bytes).map_err(fail)?;
+                None
+            }
+            Some(_) => Some(fs::canonicalize(path).map_err(fail)?),
+            None => Some(path.to_owned()),
         };
-        let mut new = Self {
+        if let Some(target) = &target {
+            write_beside(target, bytes, mode).map_err(fail)?;
+        }
+        Ok(Self {
             path: path.to_owned(),
-            beside: None,
             target,
-        };
-        if old
-            .as_ref()
-            .is_some_and(|old| !old.is_file() && !old.is_dir())
-        {
-            let mut device = OpenOptions::new().write(true).open(path).map_err(fail)?;
-            device.write_all(bytes).map_err(fail)?;
-            disk::close(device, path).map_err(fail)?;
-            return Ok(new);
-        }
-        let beside = temporary_beside(&new.target);
-        let _ = remove_if_there(&beside);
-        // No file is open to a group that is not yet its own.
-        let first_mode = if old.is_some() { 0o600 } else { mode };
-        create_new(&beside, bytes, first_mode).map_err(|error| fail(error.source))?;
-        new.beside = Some(beside.clone());
-        match old {
-            Some(old) => take_owner_and_mode(&beside, &old).map(|()| new),
-            None => Ok(new),
-        }
+        })
     }
 
     /// Renames it into its place.
@@ -304,21 +327,62 @@ impl Replacement {
     /// # Errors
     /// When it cannot be renamed.
     pub fn place(mut self) -> Result<()> {
-        if let Some(beside) = &self.beside {
-            disk::rename(beside, &self.target)
+        if let Some(target) = &self.target {
+            place(target)
+                .and_then(|(folder, name)| folder.rename(&temporary(name), &folder, name))
                 .map_err(|error| FileError::new("replace", &self.path, error))?;
         }
-        self.beside = None;
+        self.target = None;
         Ok(())
     }
 }
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        if let Some(beside) = &self.beside {
-            let _ = disk::remove_file(beside);
+        if let Some(target) = &self.target {
+            let _ = disk::remove_file(&temporary_beside(target));
         }
     }
+}
+
+fn write_beside(target: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let (folder, name) = place(target)?;
+    let temporary = temporary(name);
+    if folder.stat_of(&temporary).is_ok() {
+        let _ = folder.remove_file(&temporary);
+    }
+    let access = access_of_replaced(&folder, name, mode)?;
+    write_new(&folder, &temporary, bytes, access)
+}
+
+// Of the very entry that is replaced, so that nobody is given what was somebody else's.
+fn access_of_replaced(folder: &Folder, name: &OsStr, mode: u32) -> io::Result<Access> {
+    match folder.stat_of(name) {
+        Ok(old) if FileType::from_raw_mode(old.st_mode) == FileType::RegularFile => {
+            Ok(Access::Like(Owner::from(&old)))
+        }
+        _ => Access::new(folder, mode),
+    }
+}
+
+/// Gives an open file that shall take the place of `path` the owner, group and mode of what is
+/// there; where nothing is, the mode is `mode`.
+///
+/// # Errors
+/// When they cannot be set.
+pub fn take_access(file: &File, path: &Path, mode: u32) -> Result<()> {
+    place(path)
+        .and_then(|(folder, name)| access_of_replaced(&folder, name, mode)?.give(file, path))
+        .map_err(|error| FileError::new("set the owner of", path, error))
+}
+
+fn write_into_device(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut device = OpenOptions::new().write(true).open(path)?;
+    if device.metadata()?.is_file() {
+        return Err(io::Error::other("it was a device, and is a file now"));
+    }
+    device.write_all(bytes)?;
+    disk::close(device, path)
 }
 
 /// Makes `path` a symbolic link to `target`, replacing a link that is there in one step.
@@ -336,13 +400,39 @@ pub fn replace_link(path: &Path, target: &Path) -> Result<()> {
             io::ErrorKind::AlreadyExists.into(),
         ));
     }
-    let beside = temporary_beside(path);
-    let _ = remove_if_there(&beside);
-    disk::symlink(target, &beside).map_err(|error| FileError::new("create", &beside, error))?;
-    disk::rename(&beside, path).map_err(|error| {
-        let _ = disk::remove_file(&beside);
+    let fail = |error| FileError::new("create", path, error);
+    let (folder, name) = place(path).map_err(fail)?;
+    let temporary = temporary(name);
+    if folder.stat_of(&temporary).is_ok() {
+        let _ = folder.remove_file(&temporary);
+    }
+    new_link(&folder, &temporary, target).map_err(fail)?;
+    folder.rename(&temporary, &folder, name).map_err(|error| {
+        let _ = folder.remove_file(&temporary);
         FileError::new("replace", path, error)
     })
+}
+
+/// Makes a symbolic link to `target` where nothing is.
+///
+/// # Errors
+/// When something has its name, or it cannot be made.
+pub fn create_link(path: &Path, target: &Path) -> Result<()> {
+    place(path)
+        .and_then(|(folder, name)| new_link(&folder, name, target))
+        .map_err(|error| FileError::new("create", path, error))
+}
+
+fn new_link(folder: &Folder, name: &OsStr, target: &Path) -> io::Result<()> {
+    folder.symlink(target, name)?;
+    let given = match owner_of_new(folder)? {
+        Some((owner, group)) => folder.set_owner_of_link(name, owner, group),
+        None => Ok(()),
+    };
+    if given.is_err() {
+        let _ = folder.remove_file(name);
+    }
+    given
 }
 
 /// Makes a directory with exactly this mode, where there is none.
@@ -350,16 +440,87 @@ pub fn replace_link(path: &Path, target: &Path) -> Result<()> {
 /// # Errors
 /// When it cannot be made.
 pub fn create_dir(path: &Path, mode: u32) -> Result<()> {
-    let fail = |error| FileError::new("create", path, error);
-    match disk::create_dir(path, 0o700) {
+    let created = place(path).and_then(|(folder, name)| {
+        folder.create_dir(name)?;
+        Access::new(&folder, mode)?.give(folder.enter(name)?, path)
+    });
+    match created {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(error) => Err(fail(error)),
-        Ok(()) => {
-            let directory = File::open(path).map_err(fail)?;
-            disk::set_mode(&directory, path, mode).map_err(fail)?;
-            give_to_owner_of_parent(&directory, path)
-        }
+        other => other.map_err(|error| FileError::new("create", path, error)),
     }
+}
+
+/// The same in an open directory, and opens it; a link in its place is not followed. Owner, group
+/// and mode are those of what `like` leads to, as for [`create_in`].
+///
+/// # Errors
+/// When it cannot be made, or something else has its name.
+pub fn create_dir_in(
+    folder: &Folder,
+    name: &str,
+    mode: u32,
+    like: Option<(&Folder, &Path)>,
+) -> Result<Folder> {
+    let path = folder.path().join(name);
+    let created = || {
+        let name = OsStr::new(name);
+        match folder.create_dir(name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => folder.enter(name),
+            other => {
+                other?;
+                let new = folder.enter(name)?;
+                Access::like(like, folder, mode)?.give(&new, &path)?;
+                Ok(new)
+            }
+        }
+    };
+    created().map_err(|error| FileError::new("create", &path, error))
+}
+
+/// Opens a directory, or one that a link leads to, to work in it.
+///
+/// # Errors
+/// When it cannot be opened, or is none.
+pub fn open_folder(path: &Path) -> Result<Folder> {
+    Folder::open(path).map_err(|error| FileError::new("open", path, error))
+}
+
+/// Moves a file to the same relative path in another directory. No folder on the way may be a link.
+///
+/// # Errors
+/// When it cannot be moved.
+pub fn move_into(to: &Path, from: &Path, file: &Path) -> Result<()> {
+    let moved = || {
+        let (mut source, name) = place(from)?;
+        source = source.enter(name)?;
+        let mut target = Folder::open(to)?;
+        for folder in file.parent().into_iter().flatten() {
+            (source, target) = (source.enter(folder)?, target.enter(folder)?);
+        }
+        let name = file.file_name().unwrap_or_default();
+        source.rename(name, &target, name)
+    };
+    moved().map_err(|error| FileError::new("create", &to.join(file), error))
+}
+
+/// Sets the mode of a directory that is no link.
+///
+/// # Errors
+/// When it is something else, or the system refuses.
+pub fn set_dir_mode(path: &Path, mode: u32) -> Result<()> {
+    place(path)
+        .and_then(|(folder, name)| disk::set_mode(folder.enter(name)?, path, mode))
+        .map_err(|error| FileError::new("set the mode of", path, error))
+}
+
+/// Gives a directory that is no link, and that mailca has made, to the owner of the one it is in.
+///
+/// # Errors
+/// When the owner cannot be set.
+pub fn adopt_dir(path: &Path) -> Result<()> {
+    place(path)
+        .and_then(|(folder, name)| Access::new(&folder, 0o700)?.give(folder.enter(name)?, path))
+        .map_err(|error| FileError::new("set the owner of", path, error))
 }
 
 /// Makes a directory and what it lies in, where they are missing.
@@ -459,23 +620,6 @@ pub fn read_secret(path: &Path) -> std::result::Result<Zeroizing<Vec<u8>>, Secre
     Ok(read_whole(Ok(file)).map_err(fail)?)
 }
 
-/// Gives a new file to the owner of the directory it is in, so that what root does in another
-/// user's directory stays usable for that user.
-///
-/// # Errors
-/// When the owner cannot be set.
-pub fn give_to_owner_of_parent(file: &File, path: &Path) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let fail = |error| FileError::new("set the owner of", path, error);
-    let parent = fs::metadata(parent(path)).map_err(fail)?;
-    if parent.uid() == 0 {
-        return Ok(());
-    }
-    disk::set_owner(file, path, parent.uid(), parent.gid()).map_err(fail)
-}
-
 /// The directory a path lies in.
 #[must_use]
 pub fn parent(path: &Path) -> &Path {
@@ -485,51 +629,107 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Gives a file or folder the owner, group and mode of another one, if that is there.
-///
-/// # Errors
-/// When they cannot be set.
-pub fn take_access(path: &Path, like: &Path) -> Result<()> {
-    let Ok(old) = fs::metadata(like) else {
-        return Ok(());
-    };
-    take_owner_and_mode(path, &old)
+// A path as the directory it lies in, held open, and a name in it.
+fn place(path: &Path) -> io::Result<(Folder, &OsStr)> {
+    let folder = Folder::open(parent(path))?;
+    Ok((folder, path.file_name().unwrap_or_default()))
+}
+
+/// Whose something is, and who may do what with it.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    user: u32,
+    group: u32,
+    mode: u32,
+}
+
+impl From<&Stat> for Owner {
+    fn from(stat: &Stat) -> Self {
+        // No program gets its owner's rights by what is written here.
+        let bits = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => 0o7777,
+            _ => 0o777,
+        };
+        Self {
+            user: stat.st_uid,
+            group: stat.st_gid,
+            mode: stat.st_mode & bits,
+        }
+    }
+}
+
+/// What something new is given, by its open descriptor: whatever has its name by then.
+#[derive(Clone, Copy, Debug)]
+enum Access {
+    New {
+        mode: u32,
+        owner: Option<(u32, u32)>,
+    },
+    Like(Owner),
+}
+
+impl Access {
+    fn new(folder: &Folder, mode: u32) -> io::Result<Self> {
+        let owner = owner_of_new(folder)?;
+        Ok(Self::New { mode, owner })
+    }
+
+    fn like(other: Option<(&Folder, &Path)>, folder: &Folder, mode: u32) -> io::Result<Self> {
+        match other.map(|(other, path)| other.stat_behind(path)) {
+            Some(Ok(other)) => Ok(Self::Like(Owner::from(&other))),
+            _ => Self::new(folder, mode),
+        }
+    }
+
+    fn give(self, file: impl AsFd, path: &Path) -> io::Result<()> {
+        match self {
+            Self::New { mode, owner } => {
+                if let Some((user, group)) = owner {
+                    disk::set_owner(&file, path, user, group)?;
+                }
+                disk::set_mode(&file, path, mode)
+            }
+            Self::Like(old) => give_as_before(file, path, old),
+        }
+    }
+}
+
+// What root does in another user's directory stays usable for that user.
+fn owner_of_new(folder: &Folder) -> io::Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let stat = folder.stat()?;
+    Ok((stat.st_uid != 0).then_some((stat.st_uid, stat.st_gid)))
 }
 
 // An ordinary user may not give files away, and to a group only where he is in it. Another group
 // may do no more than others could before.
-fn take_owner_and_mode(path: &Path, old: &fs::Metadata) -> Result<()> {
-    let fail = |error| FileError::new("set the owner of", path, error);
-    let file = File::open(path).map_err(fail)?;
-    let new = file.metadata().map_err(fail)?;
-    let give = |owner, group| match disk::set_owner(&file, path, owner, group) {
+fn give_as_before(file: impl AsFd, path: &Path, old: Owner) -> io::Result<()> {
+    let new = Owner::from(&fstat(&file)?);
+    let give = |user, group| match disk::set_owner(&file, path, user, group) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
-        other => other.map(|()| true).map_err(fail),
+        other => other.map(|()| true),
     };
-    let keeps_group = new.gid() == old.gid() || give(new.uid(), old.gid())?;
+    let keeps_group = new.group == old.group || give(new.user, old.group)?;
     let for_group = if keeps_group {
         0o070
     } else {
-        (old.mode() & 0o007) << 3
+        (old.mode & 0o007) << 3
     };
-    let mode = old.mode() & (0o7707 | for_group);
-    disk::set_mode(&file, path, mode).map_err(fail)?;
-    if new.uid() != old.uid() {
-        let group = if keeps_group { old.gid() } else { new.gid() };
-        give(old.uid(), group)?;
-    }
-    Ok(())
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    if exists(path) {
-        disk::remove_file(path)?;
+    disk::set_mode(&file, path, old.mode & (0o7707 | for_group))?;
+    if new.user != old.user {
+        let group = if keeps_group { old.group } else { new.group };
+        give(old.user, group)?;
     }
     Ok(())
 }
 
 // One fixed name, so that what a dead process left is overwritten and not collected.
+fn temporary(name: &OsStr) -> OsString {
+    format!(".{}.mailca", name.to_string_lossy()).into()
+}
+
 fn temporary_beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    parent(path).join(format!(".{name}.mailca"))
+    parent(path).join(temporary(path.file_name().unwrap_or_default()))
 }

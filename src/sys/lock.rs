@@ -64,14 +64,10 @@ fn open(path: &Path) -> Result<File, FileError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened.map_err(failed),
     }
-    match disk::create(path) {
-        Ok(file) => {
-            files::give_to_owner_of_parent(&file, path)?;
-            Ok(file)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+    match files::create_open(path) {
+        Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
             disk::open(path, true).map_err(failed)
         }
-        Err(error) => Err(FileError::new("create", path, error)),
+        created => created,
     }
 }

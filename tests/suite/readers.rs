@@ -164,7 +164,8 @@ fn requests_and_certificates() {
     let request = |proof| {
         move |bytes: &[u8]| {
             let request = Request::read(bytes, proof, Strength::Current)?;
-            assert!(request.names.iter().all(|name| name.to_string().is_ascii()));
+            let names = request.names.unwrap_or_default();
+            assert!(names.iter().all(|name| name.to_string().is_ascii()));
             Ok::<(), mailca::pki::request::RequestError>(())
         }
     };

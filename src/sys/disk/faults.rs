@@ -1,6 +1,8 @@
-//! A disk for tests: one that is full or broken, and one that forgets what was not synced.
+//! A disk for tests: one that is full or broken, one that forgets what was not synced, and one
+//! where somebody else changes things meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -25,6 +27,16 @@ pub struct Disk {
     state: Mutex<State>,
 }
 
+/// What somebody else does just before the change with this number, at this path.
+type Deed = dyn FnMut(usize, &Path) + Send;
+struct Meanwhile(Box<Deed>);
+
+impl fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     changes: Vec<String>,
@@ -36,6 +48,7 @@ struct State {
     trees: Vec<Tree>,
     /// files synced since, by themselves
     synced: HashMap<PathBuf, Vec<u8>>,
+    meanwhile: Option<Meanwhile>,
 }
 
 static DISKS: Mutex<Vec<Arc<Disk>>> = Mutex::new(Vec::new());
@@ -71,6 +84,11 @@ impl Installed {
     /// The changes asked for so far, in words.
     pub fn changes(&self) -> Vec<String> {
         self.0.state().changes.clone()
+    }
+
+    /// Has somebody do something before each change.
+    pub fn meanwhile(&self, other: impl FnMut(usize, &Path) + Send + 'static) {
+        self.0.state().meanwhile = Some(Meanwhile(Box::new(other)));
     }
 
     /// Makes the directory what a machine finds there after its power failed: what was synced,
@@ -118,6 +136,9 @@ impl Disk {
         let number = state.changes.len();
         let name = path.strip_prefix(&self.root).unwrap_or(path).to_owned();
         state.changes.push(format!("{change} {}", name.display()));
+        if let Some(Meanwhile(other)) = &mut state.meanwhile {
+            other(number, path);
+        }
         let fault = state.fault.filter(|(at, _)| *at == number);
         match fault.map(|(_, fault)| fault) {
             Some(Fault::Error(number)) => return Err(io::Error::from_raw_os_error(number)),
