@@ -9,6 +9,7 @@ mod docs;
 mod full_disk;
 mod hostile;
 mod init;
+mod lint;
 mod main_job;
 mod name_constraints;
 mod openssl_ca;

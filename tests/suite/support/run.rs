@@ -135,14 +135,22 @@ pub fn tell(sentence: &str) {
 
 /// Finds a program, also where an ordinary user's PATH does not look.
 pub fn find(tool: &str) -> Option<PathBuf> {
-    if tool == "sendmail" {
-        return sendmail();
+    match tool {
+        "sendmail" => return sendmail(),
+        "pkilint" => return pkilint(),
+        _ => {}
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .map(|folder| folder.join(tool))
         .find(|file| file.is_file())
+}
+
+/// The Python that has pkilint, where tests/setup puts it.
+fn pkilint() -> Option<PathBuf> {
+    let place = concat!(env!("CARGO_MANIFEST_DIR"), "/target/pkilint/bin/python");
+    Some(PathBuf::from(place)).filter(|file| file.is_file())
 }
 
 /// Sendmail proper, with its m4 files. Other mail servers have a program of
