@@ -9,7 +9,7 @@ const STOCK: &str = "/etc/ssl/openssl.cnf";
 
 /// Listing 6.2 by OpenSSL, up to newreq.pem, with its own steps before and
 /// after: what `script` says.
-fn listing(user: User, script: &str) -> Ca {
+pub fn listing(user: User, script: &str) -> Ca {
     let ca = Ca::unmade(user);
     ca.dir.create_dir("CA");
     let listing = format!(

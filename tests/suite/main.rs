@@ -18,6 +18,7 @@ mod provisioning;
 mod readers;
 mod refusals;
 mod requests;
+mod revocation;
 mod sendmail;
 mod several;
 mod streams;
