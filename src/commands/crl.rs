@@ -83,13 +83,16 @@ fn present(store: &Store, now: OffsetDateTime, before: Duration) -> Result<Prese
             "the one before was valid until {end}"
         )));
     }
-    let entries = crl.entries().count();
-    let mut revoked = 0;
-    store.each_line(|line| revoked += usize::from(line.starts_with(b"R\t")))?;
-    if entries != revoked {
-        return Ok(Present::Due(format!(
-            "the one before had {entries} revoked certificates, and the register has {revoked}"
-        )));
+    if let Some(why) = store.revoked_besides(&crl)? {
+        return Ok(Present::Due(why));
+    }
+    let der = store.settings.crl_der();
+    match files::read_large_if_there(&der)? {
+        None => return Ok(Present::Due(format!("{} was missing", der.display()))),
+        Some(there) if there != crl.as_der() => {
+            return Ok(Present::Due(format!("{} was another one", der.display())));
+        }
+        Some(_) => {}
     }
     let (link, _) = store.hash_link()?;
     if !files::exists(&link) {
@@ -103,11 +106,11 @@ fn present(store: &Store, now: OffsetDateTime, before: Duration) -> Result<Prese
                 .number
                 .as_ref()
                 .map_or_else(String::new, ToString::to_string),
-            entries,
+            entries: crl.entries().count(),
             this_update: crl.this_update,
             next_update,
             pem: path.clone(),
-            der: store.settings.crl_der(),
+            der,
             link,
             bytes: crl.as_der().to_vec(),
         },

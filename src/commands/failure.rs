@@ -18,11 +18,13 @@ use super::sign::SignError;
 use super::verify::VerifyError;
 use crate::cli::STANDARD_CA;
 use crate::exit::Exit;
+use crate::pki::asn1_time;
 use crate::pki::key::KeyError;
 use crate::pki::name::NameError;
 use crate::pki::policy::PolicyError;
 use crate::pki::public_key::BadKey;
 use crate::pki::request::RequestError;
+use crate::pki::revocation::{Reason, Revocation};
 use crate::pki::signature::SignatureError;
 use crate::pki::text;
 use crate::report::{Failure, invocation, shell_line};
@@ -213,10 +215,11 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
             Some("mend the line, or take it out where newcerts has no certificate for it".into())
         }
         RegisterError::LostRevocation {
-            serial, revoked, ..
+            serial, revocation, ..
         } => Some(format!(
-            "put it back, revoked on {revoked}: {}",
-            revoke(serial)
+            "put it back, revoked on {revocation}: {}{}",
+            revoke(serial),
+            openssl_reason(revocation)
         )),
         RegisterError::BadRevocation { .. } => {
             Some("write it as date,reason with a reason that openssl ca knows".into())
@@ -233,6 +236,17 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
         RegisterError::NoRow { .. }
         | RegisterError::AlreadyRevoked { .. }
         | RegisterError::File(_) => None,
+    }
+}
+
+// The options of `openssl ca -revoke` that say why.
+fn openssl_reason(revocation: &Revocation) -> String {
+    let since = revocation.compromised_at.map(asn1_time::format_generalized);
+    match (revocation.reason, since) {
+        (Reason::Unspecified, _) => String::new(),
+        (Reason::KeyCompromise, Some(since)) => format!(" -crl_compromise {since}"),
+        (Reason::CaCompromise, Some(since)) => format!(" -crl_CA_compromise {since}"),
+        (reason, _) => format!(" -crl_reason {reason}"),
     }
 }
 

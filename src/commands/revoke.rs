@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use thiserror::Error;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::issuance::Refusal;
 use super::new_crl::{self, NewCrl};
@@ -122,7 +122,9 @@ fn revocation(args: &Revoke, now: OffsetDateTime) -> Result<Revocation> {
     let revocation = Revocation {
         date: now,
         reason,
-        compromised_at: args.compromised_at,
+        compromised_at: args
+            .compromised_at
+            .map(|since| since.to_offset(UtcOffset::UTC)),
         hold_instruction: None,
     };
     if let Some(since) = args.compromised_at {

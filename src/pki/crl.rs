@@ -1,7 +1,9 @@
 //! Certificate revocation lists as mailca writes them: version 2, with number and authority key
 //! identifier (RFC 5280 section 5).
 
-use der::asn1::{AnyRef, Uint, UintRef};
+use std::collections::{HashMap, hash_map};
+
+use der::asn1::{Any, AnyRef, Uint, UintRef};
 use der::{Decode, Encode, Sequence, Tag};
 use time::OffsetDateTime;
 use x509_cert::ext::Extension;
@@ -12,42 +14,56 @@ use x509_cert::time::Time;
 use super::certificate::Certificate;
 use super::extensions::{authority_key_identifier, extension};
 use super::key::{Digest, PrivateKey};
-use super::revocation::Revocation;
+use super::revocation::{Reason, Revocation};
 use super::serial::SerialNumber;
 use super::tbs::{WriteError, encode_time, signed};
 
 /// The entries of a CRL, encoded one by one: a million take 40 MB.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Entries {
     der: Vec<u8>,
     count: usize,
+    /// the extensions of entries that say nothing but a reason: a million have few
+    by_reason: HashMap<Reason, Option<Any>>,
 }
 
 #[derive(Sequence)]
 struct Entry<'a> {
     user_certificate: UintRef<'a>,
     revocation_date: Time,
-    crl_entry_extensions: Option<Vec<Extension>>,
+    crl_entry_extensions: Option<AnyRef<'a>>,
 }
 
 impl Entries {
-    /// Adds the certificate with this serial number.
+    /// Adds the certificate whose serial number these big-endian octets make.
     ///
     /// # Errors
     /// When it cannot be encoded.
-    pub fn push(
-        &mut self,
-        serial: &SerialNumber,
-        revocation: &Revocation,
-    ) -> Result<(), WriteError> {
+    pub fn push(&mut self, serial: &[u8], revocation: &Revocation) -> Result<(), WriteError> {
+        let of_its_own;
+        let extensions = if revocation.says_only_why() {
+            match self.by_reason.entry(revocation.reason) {
+                hash_map::Entry::Occupied(known) => known.into_mut(),
+                hash_map::Entry::Vacant(new) => new.insert(entry_extensions(revocation)?),
+            }
+        } else {
+            of_its_own = entry_extensions(revocation)?;
+            &of_its_own
+        };
         let entry = Entry {
-            user_certificate: UintRef::new(serial.as_be_bytes())?,
+            user_certificate: UintRef::new(serial)?,
             revocation_date: encode_time(revocation.date)?,
-            crl_entry_extensions: revocation.entry_extensions()?,
+            crl_entry_extensions: extensions.as_ref().map(Into::into),
         };
         entry.encode_to_vec(&mut self.der)?;
         self.count += 1;
         Ok(())
+    }
+
+    /// Adds those of another list behind its own.
+    pub fn append(&mut self, other: &Self) {
+        self.der.extend_from_slice(&other.der);
+        self.count += other.count;
     }
 
     /// How many there are.
@@ -61,6 +77,11 @@ impl Entries {
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
+}
+
+fn entry_extensions(revocation: &Revocation) -> der::Result<Option<Any>> {
+    let extensions = revocation.entry_extensions()?;
+    extensions.map(|all| Any::encode_from(&all)).transpose()
 }
 
 /// The content of a CRL before it is signed (TBSCertList, RFC 5280 section 5.1).

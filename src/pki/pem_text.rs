@@ -43,6 +43,11 @@ pub fn large_block(wanted: &str, bytes: &[u8]) -> Option<Vec<u8>> {
             STANDARD.decode_vec(&piece, &mut content).ok()?;
             return Some(content);
         }
+        // As every line but the last one of what OpenSSL and mailca write.
+        if piece.is_empty() && line.len() == 64 && !line.iter().any(u8::is_ascii_whitespace) {
+            STANDARD.decode_vec(line, &mut content).ok()?;
+            continue;
+        }
         for byte in line.iter().filter(|byte| !byte.is_ascii_whitespace()) {
             piece.push(*byte);
             if piece.len() == PIECE {

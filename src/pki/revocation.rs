@@ -20,7 +20,7 @@ use super::tbs::date_time;
 
 /// Why a certificate is revoked: the reasons of RFC 5280 section 5.3.1 that OpenSSL's register
 /// knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// nothing is said
     #[default]
@@ -80,6 +80,14 @@ impl Reason {
             Self::CertificateHold => CrlReason::CertificateHold,
             Self::RemoveFromCrl => CrlReason::RemoveFromCRL,
         })
+    }
+
+    /// The reason of a CRL entry; `None` for one that OpenSSL's register does not know.
+    #[must_use]
+    pub fn of_entry(code: Option<CrlReason>) -> Option<Self> {
+        let code = code.filter(|code| *code != CrlReason::Unspecified);
+        let known = Self::ALL.into_iter().chain([Self::RemoveFromCrl]);
+        known.into_iter().find(|reason| reason.code() == code)
     }
 
     // OpenSSL compares without case.
@@ -183,6 +191,11 @@ impl Revocation {
     #[must_use]
     pub fn is_of_compromised_key(&self) -> bool {
         matches!(self.reason, Reason::KeyCompromise | Reason::CaCompromise)
+    }
+
+    /// Whether its reason is all that its CRL entry says besides the date.
+    pub(super) fn says_only_why(&self) -> bool {
+        self.compromised_at.is_none() && self.hold_instruction.is_none()
     }
 
     /// The extensions of its CRL entry; `None` where it needs none (RFC 5280 section 5.3).

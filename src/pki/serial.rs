@@ -106,23 +106,7 @@ impl FromStr for SerialNumber {
     type Err = SerialError;
 
     fn from_str(text: &str) -> Result<Self, SerialError> {
-        let not_hex = || SerialError::NotHex(text.into());
-        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(not_hex());
-        }
-        let even = format!(
-            "{}{text}",
-            if text.len().is_multiple_of(2) {
-                ""
-            } else {
-                "0"
-            }
-        );
-        let octets = (0..even.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&even[at..at + 2], 16))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| not_hex())?;
+        let octets = hex::octets(text).ok_or_else(|| SerialError::NotHex(text.into()))?;
         Self::from_be_bytes(&octets)
     }
 }

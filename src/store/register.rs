@@ -58,8 +58,8 @@ pub enum RegisterError {
     LostRevocation {
         /// the serial number
         serial: String,
-        /// date and reason, as the register had them
-        revoked: String,
+        /// when and why it was revoked
+        revocation: Box<Revocation>,
         /// the register
         path: PathBuf,
     },
@@ -501,10 +501,12 @@ impl Store {
                     theirs: found.subject.into(),
                     path: path.clone(),
                 });
-            } else if own.status == "R" && found.status != "R" {
+            } else if found.status != "R"
+                && let Some(revocation) = Revocation::parse(own.revoked)
+            {
                 problem = Some(RegisterError::LostRevocation {
                     serial: own.serial.into(),
-                    revoked: own.revoked.into(),
+                    revocation: Box::new(revocation),
                     path: path.clone(),
                 });
             }
@@ -514,6 +516,14 @@ impl Store {
             return Err(problem);
         }
         if gone.is_empty() {
+            // One of an earlier transaction; the CRL has it still.
+            if let Some((serial, revocation)) = self.lost_revocation()? {
+                return Err(RegisterError::LostRevocation {
+                    serial: serial.to_string(),
+                    revocation: Box::new(revocation),
+                    path: path.clone(),
+                });
+            }
             return Ok(highest.number());
         }
         // Those of earlier transactions are lost with them; newcerts has them.

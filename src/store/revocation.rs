@@ -2,26 +2,31 @@
 //! the CRL, all staged until the transaction's commit.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::Store;
 use super::index::{self, Change, Row};
-use super::register::{Holders, RegisterError, revocation_in_words};
+use super::register::{Holders, Recorded, RegisterError, revocation_in_words};
 use super::staged::Staged;
 use super::steps::Step;
 use super::transaction::{Transaction, TransactionError};
 use super::with_suffix;
 use crate::pki::certificate::Certificate;
-use crate::pki::certificate_list::CertificateList;
+use crate::pki::certificate_list::{CertificateList, CertificateListError};
 use crate::pki::crl::Entries;
 use crate::pki::hex;
 use crate::pki::pem_text;
-use crate::pki::revocation::Revocation;
+use crate::pki::revocation::{Reason, Revocation};
 use crate::pki::serial::SerialNumber;
 use crate::sys::files::{self, FileError};
 
 const BUFFER: usize = 1 << 18;
+// How many bytes of revoked rows are worth all cores.
+const ROWS: usize = 1 << 20;
 
 /// The public keys of certificates that were revoked because somebody else may have the private
 /// key, by the SHA-256 digest of the SubjectPublicKeyInfo, each with the certificate's serial
@@ -32,30 +37,35 @@ const BUFFER: usize = 1 << 18;
 #[derive(Debug)]
 pub struct CompromisedKeys {
     serials: BTreeMap<String, String>,
-    kept: usize,
+    /// whether the file beside the register has them all
+    is_kept: bool,
 }
 
 impl CompromisedKeys {
     pub(super) fn read(store: &Store, register_is_ours: bool) -> Result<Self, RegisterError> {
+        let kept = files::read_large_if_there(&Self::path(store))?;
         let mut found = Self {
             serials: BTreeMap::new(),
-            kept: 0,
+            is_kept: kept.is_some(),
         };
-        if let Some(text) = files::read_large_if_there(&Self::path(store))? {
+        if let Some(text) = kept {
             let text = String::from_utf8_lossy(&text);
             let lines = text.lines().filter_map(|line| line.split_once(' '));
             found.serials = lines
                 .map(|(key, serial)| (key.into(), serial.into()))
                 .collect();
-            found.kept = found.serials.len();
         }
-        if register_is_ours {
+        if register_is_ours && found.is_kept {
             return Ok(found);
         }
         let known: HashSet<String> = found.serials.values().cloned().collect();
         let mut unknown = Vec::new();
         store.each_line(|line| {
-            if let Some(row) = revoked_row(&String::from_utf8_lossy(line))
+            if !is_revoked(line) {
+                return;
+            }
+            let text = String::from_utf8_lossy(line);
+            if let Some(row) = Row::parse(&text)
                 && Revocation::parse(row.revoked).is_some_and(|it| it.is_of_compromised_key())
                 && !known.contains(row.serial)
             {
@@ -80,7 +90,10 @@ impl CompromisedKeys {
         };
         if let Ok(certificate) = Certificate::from_pem_or_der(&bytes) {
             let key = digest(&certificate.subject_public_key_info);
-            self.serials.entry(key).or_insert_with(|| serial.to_owned());
+            self.serials.entry(key).or_insert_with(|| {
+                self.is_kept = false;
+                serial.to_owned()
+            });
         }
         Ok(())
     }
@@ -91,7 +104,7 @@ impl CompromisedKeys {
     }
 
     pub(super) fn step(&self, store: &Store) -> Option<Step> {
-        if self.serials.len() == self.kept {
+        if self.is_kept {
             return None;
         }
         let mut text = String::new();
@@ -112,11 +125,25 @@ fn digest(subject_public_key_info: &[u8]) -> String {
     hex::lower(digest.as_ref())
 }
 
-fn revoked_row(line: &str) -> Option<Row<'_>> {
-    if !line.starts_with("R\t") {
-        return None;
+fn is_revoked(line: &[u8]) -> bool {
+    line.starts_with(b"R\t")
+}
+
+/// The serial numbers of revoked certificates, whatever their order.
+#[derive(Default, PartialEq, Eq)]
+struct Revoked {
+    count: usize,
+    sum: u64,
+}
+
+impl Revoked {
+    fn add(&mut self, serial: &[u8]) {
+        let zeros = serial.iter().take_while(|octet| **octet == 0).count();
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&serial[zeros..]);
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(hasher.finish());
     }
-    Row::parse(line)
 }
 
 impl Store {
@@ -139,20 +166,84 @@ impl Store {
         Ok(serial.map(str::to_owned))
     }
 
+    /// Why this CRL is not one of what is revoked now, `None` where it is.
+    ///
+    /// # Errors
+    /// When the register or the CRL cannot be read.
+    pub fn revoked_besides(&self, crl: &CertificateList) -> Result<Option<String>, RegisterError> {
+        let (mut listed, mut recorded) = (Revoked::default(), Revoked::default());
+        for entry in crl.entries() {
+            let entry = entry.map_err(|source| self.bad_crl(source))?;
+            listed.add(entry.serial);
+        }
+        self.each_line(|line| {
+            if is_revoked(line) {
+                let serial = str::from_utf8(index::serial_in(line).unwrap_or_default());
+                recorded.add(&serial.ok().and_then(hex::octets).unwrap_or_default());
+            }
+        })?;
+        Ok(if listed == recorded {
+            None
+        } else if listed.count == recorded.count {
+            Some("the register has other revoked certificates than the one before".into())
+        } else {
+            Some(format!(
+                "the one before had {} revoked certificates, and the register has {}",
+                listed.count, recorded.count
+            ))
+        })
+    }
+
+    /// A certificate that the current CRL lists and the register has as valid. One on hold may
+    /// have been released.
+    pub(super) fn lost_revocation(
+        &self,
+    ) -> Result<Option<(SerialNumber, Revocation)>, RegisterError> {
+        let crl = self.crl().ok().flatten();
+        let Some(crl) = crl.filter(|crl| crl.issuer == self.certificate.subject) else {
+            return Ok(None);
+        };
+        let entries = || crl.entries().filter_map(Result::ok);
+        let listed: HashSet<&[u8]> = entries().map(|entry| entry.serial).collect();
+        let mut valid = HashSet::new();
+        self.each_line(|line| {
+            if line.starts_with(b"V\t")
+                && let Some(row) = Recorded::parse(line)
+                && listed.contains(row.serial.as_be_bytes())
+            {
+                valid.insert(row.serial);
+            }
+        })?;
+        let mut lost = entries().filter(|entry| valid.contains(&entry.serial_number()));
+        Ok(lost.find_map(|entry| {
+            let reason = Reason::of_entry(entry.reason)?;
+            let revocation = Revocation {
+                date: entry.revoked_at,
+                reason,
+                compromised_at: entry.invalid_since,
+                hold_instruction: None,
+            };
+            (reason != Reason::CertificateHold).then(|| (entry.serial_number(), revocation))
+        }))
+    }
+
+    fn bad_crl(&self, source: CertificateListError) -> RegisterError {
+        RegisterError::Crl {
+            path: self.settings.crl.clone(),
+            source,
+        }
+    }
+
     /// The current CRL, `None` where there is none.
     ///
     /// # Errors
     /// When there is one that cannot be read.
     pub fn crl(&self) -> Result<Option<CertificateList>, RegisterError> {
-        let path = &self.settings.crl;
-        let Some(bytes) = files::read_large_if_there(path)? else {
+        let Some(bytes) = files::read_large_if_there(&self.settings.crl)? else {
             return Ok(None);
         };
         let read = CertificateList::from_pem_or_der(&bytes);
-        read.map(Some).map_err(|source| RegisterError::Crl {
-            path: path.clone(),
-            source,
-        })
+        read.map(Some).map_err(|source| self.bad_crl(source))
     }
 }
 
@@ -275,37 +366,63 @@ impl Transaction<'_> {
     /// When it cannot be read, or says something of a revocation that OpenSSL does not know.
     pub fn revoked(&self) -> Result<Entries, TransactionError> {
         let mut entries = Entries::default();
+        let mut rows = Vec::new();
         let mut failed = None;
         index::lines(&self.register(), |_, line| {
-            if !line.starts_with(b"R\t") {
-                return true;
+            if is_revoked(line) {
+                rows.extend_from_slice(line);
+                rows.push(b'\n');
             }
-            let pushed = self.push(&mut entries, &String::from_utf8_lossy(line));
-            failed = pushed.err();
+            if rows.len() > ROWS {
+                failed = self.append_on_all_cores(&mut entries, &rows).err();
+                rows.clear();
+            }
             failed.is_none()
         })?;
+        for row in rows.split(|byte| *byte == b'\n') {
+            self.push(&mut entries, row)?;
+        }
         failed.map_or(Ok(entries), Err)
     }
 
-    fn push(&self, entries: &mut Entries, line: &str) -> Result<(), TransactionError> {
-        let Some(row) = revoked_row(line) else {
+    fn append_on_all_cores(
+        &self,
+        entries: &mut Entries,
+        rows: &[u8],
+    ) -> Result<(), TransactionError> {
+        let parts: Vec<Entries> = rows
+            .par_split(|byte| *byte == b'\n')
+            .try_fold(Entries::default, |mut part, row| {
+                self.push(&mut part, row).map(|()| part)
+            })
+            .collect::<Result<_, _>>()?;
+        for part in &parts {
+            entries.append(part);
+        }
+        Ok(())
+    }
+
+    fn push(&self, entries: &mut Entries, line: &[u8]) -> Result<(), TransactionError> {
+        if !is_revoked(line) {
             return Ok(());
+        }
+        let path = || self.store.settings.database.clone();
+        let text = String::from_utf8_lossy(line);
+        let Some(row) = Row::parse(&text) else {
+            let line = text.into_owned();
+            return Err(RegisterError::NotARow { line, path: path() }.into());
         };
-        let path = &self.store.settings.database;
-        let serial = row
-            .serial
-            .parse()
-            .map_err(|source| TransactionError::Serial {
-                path: path.clone(),
-                source,
-            })?;
-        let revocation =
-            Revocation::parse(row.revoked).ok_or_else(|| RegisterError::BadRevocation {
+        let revocation = Revocation::parse(row.revoked);
+        // Not as a SerialNumber: old CAs have the number zero.
+        match (hex::octets(row.serial), revocation) {
+            (Some(serial), Some(revocation)) => Ok(entries.push(&serial, &revocation)?),
+            _ => Err(RegisterError::BadRevocation {
                 serial: row.serial.into(),
                 revoked: row.revoked.into(),
-                path: path.clone(),
-            })?;
-        Ok(entries.push(&serial, &revocation)?)
+                path: path(),
+            }
+            .into()),
+        }
     }
 
     /// Stages a CRL in both forms, and the link under the hash of its issuer by which daemons look

@@ -94,9 +94,17 @@ pub fn find(path: &Path, sha256: &str) -> Result<Option<File>, FileError> {
 /// # Errors
 /// When it cannot be read or renamed.
 pub fn place(path: &Path, sha256: &str) -> Result<(), FileError> {
-    if find(path, sha256)?.is_none() {
-        return Ok(());
+    match find(path, sha256)? {
+        Some(_) => put(path),
+        None => Ok(()),
     }
+}
+
+/// Puts the staged file into its place, whatever is in it.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn put(path: &Path) -> Result<(), FileError> {
     disk::rename(&beside(path), &target(path))
         .map_err(|error| FileError::new("replace", path, error))
 }

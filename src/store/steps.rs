@@ -113,6 +113,19 @@ pub enum PublishError {
 }
 
 impl Step {
+    /// Carries the step out for the first time, right after the commit: what was staged is known
+    /// to be that, and not read again.
+    ///
+    /// # Errors
+    /// As [`Step::carry_out`].
+    pub fn carry_out_first(&self, store: &Store) -> Result<(), PublishError> {
+        match self {
+            Self::RewriteRegister { .. } => Ok(staged::put(&store.settings.database)?),
+            Self::PlaceFile { path, .. } => Ok(staged::put(&store.settings.root.join(path))?),
+            other => other.carry_out(store),
+        }
+    }
+
     /// Carries the step out, or does nothing where that is done already.
     ///
     /// # Errors

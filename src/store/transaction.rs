@@ -285,6 +285,7 @@ impl<'a> Transaction<'a> {
             files::parent(&settings.serial),
             files::parent(&settings.crl_number),
             files::parent(&settings.crl),
+            &settings.crl_dir,
             &settings.root,
             &settings.new_certs_dir,
             self.store.hosts.root(),
@@ -389,7 +390,7 @@ impl<'a> Transaction<'a> {
 
     fn publish(&mut self, steps: &[Step]) -> Result<(), PublishError> {
         for step in steps {
-            step.carry_out(self.store)?;
+            step.carry_out_first(self.store)?;
         }
         self.published()
     }

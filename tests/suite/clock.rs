@@ -187,3 +187,44 @@ fn dates_from_2050_on_are_recorded_as_openssl_records_them() {
             .starts_with("V\t20510823000000Z\t\t")
     );
 }
+
+#[test]
+fn a_ca_that_has_ended_still_revokes_but_publishes_no_crl() {
+    let dir = ca("100");
+    issue(&dir, 0, &[]);
+    let register = dir.read("CA/index.txt");
+    let serial = register.split('\t').nth(3).unwrap();
+    let late = START + Duration::days(101);
+    for words in [&["revoke", serial][..], &["crl"]] {
+        let refused = mailca(&dir, late, words);
+        assert_eq!(refused.exit, Exit::Refused);
+        let error = refused.json()["error"].to_string();
+        assert!(error.contains("expired on 2027-04-11"), "{error}");
+        assert!(refused.json()["hint"].to_string().contains("--no-crl"));
+    }
+    assert_eq!(dir.read("CA/index.txt"), register);
+    let revoked = mailca(&dir, late, &["revoke", serial, "--no-crl"]);
+    assert_eq!(revoked.exit, Exit::Done, "{}", revoked.stdout);
+    assert!(dir.read("CA/index.txt").contains("\t270412000000Z\t"));
+}
+
+#[test]
+fn a_crl_is_due_so_long_before_it_ends() {
+    let dir = ca("3650");
+    let crl = |day: i64, words: &[&str]| {
+        let now = START + Duration::days(day);
+        mailca(&dir, now, &[&["crl"], words].concat()).json()
+    };
+    assert_eq!(
+        crl(0, &["--days", "10"])["next_update"],
+        "2027-01-11T00:00:00Z"
+    );
+    assert_eq!(crl(7, &["--expiring", "3d"])["changed"], false);
+    assert_eq!(crl(7, &["--expiring", "73h"])["changed"], true);
+    assert_eq!(crl(7 + 150, &["--expiring", "30d"])["changed"], false);
+    let late = crl(7 + 181, &["--expiring", "0s"]);
+    assert_eq!(
+        late["due"],
+        "the one before was valid until 2027-07-07T00:00:00Z"
+    );
+}

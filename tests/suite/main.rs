@@ -19,6 +19,7 @@ mod readers;
 mod refusals;
 mod requests;
 mod revocation;
+mod revoke;
 mod sendmail;
 mod several;
 mod streams;

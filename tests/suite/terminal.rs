@@ -13,6 +13,7 @@ use super::support::{TestDir, require, run};
 
 const PASSPHRASE: &str = "sesame-43-open";
 const CONFIRM: &str = "Sign the certificate? [y/N]";
+const REVOKE: &str = "Revoke the certificate? [y/N]";
 const CA_PASSPHRASE: &str = "Passphrase for CA key CA/private/cakey.pem:";
 const NEW_PASSPHRASE: &str = "Passphrase for the new CA key:";
 const AGAIN: &str = "The same again:";
@@ -421,6 +422,78 @@ fn issue_asks_for_the_host_the_confirmation_and_the_passphrase_once() {
 }
 
 #[test]
+fn revoke_shows_what_it_is_about_and_asks() {
+    let Some(terminal) = Terminal::with_ca() else {
+        return;
+    };
+    terminal.issue_meanwhile("mx1.example.org");
+    terminal.issue_meanwhile("mx2.example.org");
+    let before = terminal.ca();
+    let command = "mailca --ca CA revoke mx1.example.org --compromised-at 2026-01-31T00:00:00Z";
+    for refusal in ["n", "", "garbage"] {
+        terminal.start(command);
+        terminal.answer(REVOKE, refusal);
+        let screen = terminal.exits("1");
+        assert_shows(&screen, &["\nerror: not confirmed; nothing changed\n"]);
+        assert!(!screen.contains("Passphrase"), "{screen}");
+        assert_eq!(terminal.ca(), before, "{screen}");
+    }
+    terminal.start(command);
+    assert_shows(
+        &terminal.wait_for_question(REVOKE),
+        &[
+            "\nIssuer     O=Example, CN=Example Mail CA\n",
+            "\nDirectory  CA\n",
+            "\nRevoke     ",
+            ", mx1.example.org, valid until 20",
+            "CA/hosts/mx1.example.org",
+            "\nReason     keyCompromise, since 2026-01-31T00:00:00Z\n",
+            "\nCRL        a new one in CA/crl/crl.pem\n\nRevoke",
+        ],
+    );
+    terminal.enter("y");
+    terminal.answer(CA_PASSPHRASE, "sesame-43-shut");
+    assert_shows(&terminal.exits("1"), &["does not open the private key"]);
+    assert_eq!(terminal.ca(), before);
+
+    terminal.start("mailca --ca CA revoke mx1.example.org mx2.example.org");
+    terminal.answer("Revoke these 2 certificates? [y/N]", "y");
+    terminal.answer(CA_PASSPHRASE, PASSPHRASE);
+    let screen = terminal.exits("0");
+    assert_eq!(screen.matches("Passphrase").count(), 1, "{screen}");
+    assert_eq!(screen.matches("\nrevoked ").count(), 2, "{screen}");
+    assert_shows(
+        &screen,
+        &["\nsigned the CRL 01 with 2 revoked certificates"],
+    );
+}
+
+#[test]
+fn what_was_revoked_while_the_question_was_open_is_not_revoked_again() {
+    let Some(terminal) = Terminal::with_ca() else {
+        return;
+    };
+    terminal.issue_meanwhile("mx1.example.org");
+    terminal.start("mailca --ca CA revoke mx1.example.org");
+    terminal.wait_for_question(REVOKE);
+    let openssl = "cd CA && openssl ca -config openssl.cnf -revoke newcerts/*.pem \
+                   -crl_reason superseded -passin file:../pass";
+    run(terminal.dir.command("sh").args(["-c", openssl])).exits(0);
+    let before = terminal.dir.read("CA/index.txt");
+    terminal.enter("y");
+    terminal.answer(CA_PASSPHRASE, PASSPHRASE);
+    assert_shows(
+        &terminal.exits("1"),
+        &[
+            " was already revoked on 20",
+            " (superseded); nothing changed\n",
+        ],
+    );
+    assert_eq!(terminal.dir.read("CA/index.txt"), before);
+    assert!(!terminal.dir.path().join("CA/crl/crl.pem").exists());
+}
+
+#[test]
 fn questions_stay_on_the_terminal_when_output_and_input_do_not() {
     let Some(terminal) = Terminal::with_ca() else {
         return;
@@ -475,6 +548,12 @@ const DIALOGUES: &[Dialogue] = &[
         "mailca --ca CA issue mx2.example.org",
         &[(CONFIRM, "y"), (CA_PASSPHRASE, "")],
     ),
+    ("mailca --ca CA revoke old.example.org", &[(REVOKE, "")]),
+    (
+        "mailca --ca CA revoke old.example.org",
+        &[(REVOKE, "y"), (CA_PASSPHRASE, "")],
+    ),
+    ("mailca --ca CA crl", &[(CA_PASSPHRASE, "")]),
 ];
 
 /// Leaves every question of every command in some way: nothing may be changed by it.
@@ -482,6 +561,7 @@ fn leave_every_question(leave: impl Fn(&Terminal, &str)) {
     let Some(terminal) = Terminal::with_ca() else {
         return;
     };
+    terminal.issue_meanwhile("old.example.org");
     terminal.mailca(&["--ca", "CA", "req", "mx1.example.org"]);
     let before = terminal.ca();
     for (command, questions) in DIALOGUES {
