@@ -400,6 +400,13 @@ fn selection(error: &SelectionError, ca: &Path) -> Option<String> {
         SelectionError::NotRecorded { serial, .. } => Some(format!(
             "name the certificate that is meant, or {serial} itself"
         )),
+        SelectionError::KeyLocked(file) => {
+            let public =
+                shell_line(&["openssl", "pkey", "-in", file, "-pubout", "-out", "key.pub"]);
+            Some(format!(
+                "name its certificate, or the file that this makes: {public}"
+            ))
+        }
         SelectionError::NoKey(_) | SelectionError::KeyNotFound(_) => None,
     }
 }

@@ -92,6 +92,18 @@ pub fn run(args: &Revoke, session: &mut Session<'_>) -> Result<Outcome> {
     }
     let nobody = Holders::none(&fresh)?;
     transaction.revoke(&serials, &nobody)?;
+    if revocation.is_of_compromised_key() {
+        for one in &chosen {
+            match &one.certificate {
+                Some(certificate) => transaction.keep_out_key_of(certificate),
+                None => session.warn(&format!(
+                    "{} has no {}: its key is not known, and can be certified again",
+                    fresh.settings.new_certs_dir.display(),
+                    one.row.serial
+                )),
+            }
+        }
+    }
     let crl = match key {
         Some(key) => Some(new_crl::stage(&fresh, &mut transaction, &key, now, None)?),
         None => None,

@@ -50,6 +50,9 @@ pub enum SelectionError {
     /// No valid certificate has the key.
     #[error("no valid certificate has the key of {0}")]
     NoKey(String),
+    /// A file holds a key that tells nothing without its passphrase.
+    #[error("the private key in {0} is encrypted")]
+    KeyLocked(String),
     /// A file holds nothing that tells a key.
     #[error("{0} holds no key, certificate or request")]
     KeyNotFound(String),
@@ -232,9 +235,9 @@ pub fn of_key(session: &Session<'_>, store: &Store, path: &Path) -> Result<Vec<S
 
 fn key_in(path: &Path) -> Result<Vec<u8>> {
     let bytes = files::read(path)?;
-    if let Ok(Some(key)) = EncodedKey::find(&bytes)
-        && let Ok(key) = key.unlock(None)
-    {
+    let private = EncodedKey::find(&bytes).ok().flatten();
+    let is_locked = private.as_ref().is_some_and(EncodedKey::is_encrypted);
+    if let Some(Ok(key)) = private.map(|key| key.unlock(None)) {
         return Ok(key.subject_public_key_info().to_vec());
     }
     if let Ok(certificate) = Certificate::from_pem_or_der(&bytes) {
@@ -247,6 +250,9 @@ fn key_in(path: &Path) -> Result<Vec<u8>> {
     let public = blocks.iter().find(|block| block.tag() == "PUBLIC KEY");
     match public {
         Some(block) => Ok(block.contents().to_vec()),
+        None if is_locked => {
+            bail!(SelectionError::KeyLocked(path.display().to_string()))
+        }
         None => bail!(SelectionError::KeyNotFound(path.display().to_string())),
     }
 }

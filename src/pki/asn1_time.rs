@@ -26,25 +26,32 @@ pub fn format_generalized(time: OffsetDateTime) -> String {
     written.expect("a time has all these parts")
 }
 
-/// Reads either form; `None` where the text is neither.
+/// Reads either form; `None` where the text is neither. A two-digit year below 50 is in this
+/// century (RFC 5280 section 4.1.2.5.1).
 #[must_use]
 pub fn parse(text: &str) -> Option<OffsetDateTime> {
-    parse_generalized(&generalized(text)?)
+    let digits = text.strip_suffix('Z')?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // By hand, since a register may have a million of them.
+    let (year, rest) = digits.split_at(digits.len().checked_sub(10)?);
+    let year = match (year.len(), year.parse::<i32>().ok()?) {
+        (2, year @ 0..50) => 2000 + year,
+        (2, year) => 1900 + year,
+        (4, year) => year,
+        _ => return None,
+    };
+    let two = |at: usize| rest[at..at + 2].parse::<u8>().ok();
+    let date = Date::from_calendar_date(year, Month::try_from(two(0)?).ok()?, two(2)?).ok()?;
+    let time = date.with_hms(two(4)?, two(6)?, two(8)?).ok()?;
+    Some(time.assume_utc())
 }
 
 /// Reads a GeneralizedTime; `None` where the text is none.
 #[must_use]
 pub fn parse_generalized(text: &str) -> Option<OffsetDateTime> {
-    let digits = text.strip_suffix('Z').filter(|rest| rest.len() == 14)?;
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    // By hand, since a register may have a million of them.
-    let two = |at: usize| digits[at..at + 2].parse::<u8>().ok();
-    let month = Month::try_from(two(4)?).ok()?;
-    let date = Date::from_calendar_date(digits[..4].parse().ok()?, month, two(6)?).ok()?;
-    let time = date.with_hms(two(8)?, two(10)?, two(12)?).ok()?;
-    Some(time.assume_utc())
+    parse(text).filter(|_| text.len() == 15)
 }
 
 /// Either form as GeneralizedTime, which sorts by time. A two-digit year below 50 is in this

@@ -89,13 +89,17 @@ impl CompromisedKeys {
             return Ok(());
         };
         if let Ok(certificate) = Certificate::from_pem_or_der(&bytes) {
-            let key = digest(&certificate.subject_public_key_info);
-            self.serials.entry(key).or_insert_with(|| {
-                self.is_kept = false;
-                serial.to_owned()
-            });
+            self.add_key(&certificate.subject_public_key_info, serial);
         }
         Ok(())
+    }
+
+    fn add_key(&mut self, subject_public_key_info: &[u8], serial: &str) {
+        let key = digest(subject_public_key_info);
+        self.serials.entry(key).or_insert_with(|| {
+            self.is_kept = false;
+            serial.to_owned()
+        });
     }
 
     fn serial_of(&self, subject_public_key_info: &[u8]) -> Option<&str> {
@@ -316,6 +320,14 @@ impl Transaction<'_> {
         self.staged.push(Step::RewriteRegister { sha256, rows });
         self.rewrites_register = true;
         self.keep_compromised_keys(revoked)
+    }
+
+    /// Keeps the key of a certificate from ever being certified again, where newcerts may no longer
+    /// have it to tell its key.
+    pub fn keep_out_key_of(&mut self, certificate: &Certificate) {
+        let serial = certificate.serial.to_string();
+        let key = &certificate.subject_public_key_info;
+        self.compromised.add_key(key, &serial);
     }
 
     fn keep_compromised_keys(

@@ -18,37 +18,64 @@ pub struct Ca {
     pub rows: u32,
     /// its `unique_subject`
     pub unique: bool,
+    /// whether all rows are revoked
+    pub revoked: bool,
 }
+
+/// A certificate that can be revoked, in every CA directory.
+pub const ISSUED: &str = "newcerts/10000000.pem";
 
 impl Ca {
     /// Its directory's name.
     pub fn name(self) -> String {
-        format!("ca-{}-{}", self.rows, self.unique)
+        format!("ca-{}-{}-{}", self.rows, self.unique, self.revoked)
     }
 
     /// Makes the directory. Its key has no passphrase.
     pub fn make(self, dir: &Path) -> Result<()> {
-        let status = Command::new(MAILCA)
-            .arg("init")
-            .arg(dir)
-            .args(["--subject", "/O=Example/CN=Example Mail CA"])
-            // Above all serial numbers in the register.
-            .args(["--no-passphrase", "--serial", "10000000"])
-            .stdout(Stdio::null())
-            .status()?;
-        ensure!(status.success(), "mailca init failed");
+        // Above all serial numbers in the register.
+        let init = ["init", "--subject", "/O=Example/CN=Example Mail CA"];
+        mailca(
+            dir,
+            &[&init[..], &["--no-passphrase", "--serial", "10000000"]].concat(),
+        )?;
         if self.unique {
             fs::write(dir.join("index.txt.attr"), "unique_subject = yes\n")?;
         }
         let mut register = BufWriter::new(File::create(dir.join("index.txt"))?);
         for number in 1..=self.rows {
+            let serial = FIRST + number;
+            let (status, revoked) = if self.revoked {
+                let reason = REASONS[(number % 4) as usize];
+                let (day, second) = (number % 28 + 1, number % 60);
+                ("R", format!("2601{day:02}1200{second:02}Z{reason}"))
+            } else {
+                ("V", String::new())
+            };
             writeln!(
                 register,
-                "V\t491231235959Z\t\t{number:08X}\tunknown\t/CN=host{number}.example.com"
+                "{status}\t491231235959Z\t{revoked}\t{serial:08X}\tunknown\t/CN=host{number}.example.com"
             )?;
         }
-        Ok(register.flush()?)
+        register.flush()?;
+        mailca(dir, &["issue", "issued.example.com", "--yes"])
     }
+}
+
+// Serial numbers of one length, as OpenSSL writes them.
+const FIRST: u32 = 0x0100_0000;
+const REASONS: [&str; 4] = ["", ",superseded", ",cessationOfOperation", ",keyCompromise"];
+
+/// Lets mailca do something in a directory, unmeasured.
+pub fn mailca(dir: &Path, words: &[&str]) -> Result<()> {
+    let status = Command::new(MAILCA)
+        .arg("--ca")
+        .arg(dir)
+        .args(words)
+        .stdout(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "mailca {} failed", words[0]);
+    Ok(())
 }
 
 /// Makes requests for hosts that no register has, each with a key of its own.

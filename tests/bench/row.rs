@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::ValueEnum;
 
 use crate::bare::BARE;
-use crate::data::{Ca, MAILCA, request_name};
+use crate::data::{Ca, ISSUED, MAILCA, request_name};
 use crate::table::{Figure, Line};
 
 /// A comparison.
@@ -20,6 +20,10 @@ pub enum Row {
     Unique,
     /// sign 10,000 requests with one command
     Many,
+    /// revoke one of 1,000,000 certificates and publish the CRL
+    Revoke,
+    /// publish a CRL with 1,000,000 entries
+    Crl,
 }
 
 /// A command that takes part in a row.
@@ -38,14 +42,19 @@ pub const MANY: usize = 10_000;
 const EMPTY: Ca = Ca {
     rows: 0,
     unique: false,
+    revoked: false,
 };
 const MILLION: Ca = Ca {
     rows: 1_000_000,
-    unique: false,
+    ..EMPTY
 };
 const UNIQUE: Ca = Ca {
-    rows: 1_000_000,
     unique: true,
+    ..MILLION
+};
+const REVOKED: Ca = Ca {
+    revoked: true,
+    ..MILLION
 };
 
 impl Row {
@@ -56,6 +65,8 @@ impl Row {
             Self::Million => "million: the same, 1,000,000 rows in index.txt",
             Self::Unique => "unique: the same, unique_subject = yes",
             Self::Many => "many: sign 10,000 requests, index.txt is empty",
+            Self::Revoke => "revoke: revoke one and publish the CRL, 1,000,000 rows in index.txt",
+            Self::Crl => "crl: publish a CRL with 1,000,000 entries",
         }
     }
 
@@ -64,7 +75,7 @@ impl Row {
         match (self, quick) {
             (Self::One, false) => 25,
             (Self::One, true) => 9,
-            (Self::Million | Self::Unique, false) => 5,
+            (Self::Million | Self::Unique | Self::Revoke | Self::Crl, false) => 5,
             (Self::Many, true) => 1,
             (Self::Many, false) | (_, true) => 3,
         }
@@ -85,6 +96,8 @@ impl Row {
             Self::Million => vec![openssl_one(MILLION), mailca_one(MILLION), mailca_one(EMPTY)],
             Self::Unique => vec![openssl_one(UNIQUE), mailca_one(UNIQUE), read(UNIQUE)],
             Self::Many => vec![openssl_many(), mailca_many(), bare()],
+            Self::Revoke => vec![openssl_revoke(), mailca_revoke()],
+            Self::Crl => vec![openssl_crl(), mailca_crl()],
         }
     }
 
@@ -111,6 +124,8 @@ impl Row {
                 memory,
                 wall.against("bare cost").target(2.0),
             ],
+            Self::Revoke => vec![wall.target(1.0 / 3.0), cpu, memory.target(20.0)],
+            Self::Crl => vec![wall.target(1.0 / 5.0), cpu, memory.ratio(0.5)],
         }
     }
 }
@@ -160,6 +175,41 @@ fn mailca_many() -> Case {
         ca: EMPTY,
         command: command(MAILCA, "--ca . sign ../requests --yes"),
         makes: MANY,
+    }
+}
+
+fn openssl_revoke() -> Case {
+    let script = format!(
+        "openssl {OPENSSL_CA} -revoke {ISSUED} && openssl {OPENSSL_CA} -gencrl -out crl/crl.pem"
+    );
+    Case {
+        ca: MILLION,
+        command: ["sh", "-c", &script].map(OsString::from).to_vec(),
+        makes: 0,
+    }
+}
+
+fn mailca_revoke() -> Case {
+    Case {
+        ca: MILLION,
+        command: command(MAILCA, &format!("--ca . revoke {ISSUED} --yes")),
+        makes: 0,
+    }
+}
+
+fn openssl_crl() -> Case {
+    Case {
+        ca: REVOKED,
+        command: command("openssl", &format!("{OPENSSL_CA} -gencrl -out crl/crl.pem")),
+        makes: 0,
+    }
+}
+
+fn mailca_crl() -> Case {
+    Case {
+        ca: REVOKED,
+        command: command(MAILCA, "--ca . crl"),
+        makes: 0,
     }
 }
 

@@ -21,8 +21,15 @@ pub struct Line {
     figure: Figure,
     /// what mailca is held against instead of `openssl ca`: the row's third case
     against: Option<&'static str>,
-    /// the largest ratio hoped for; for memory, MiB
-    target: Option<f64>,
+    /// what is hoped for
+    target: Option<Target>,
+}
+
+/// The largest value hoped for.
+#[derive(Clone, Copy)]
+enum Target {
+    Ratio(f64),
+    Mebibytes(f64),
 }
 
 impl Line {
@@ -43,10 +50,22 @@ impl Line {
         }
     }
 
-    /// The same with a target.
+    /// The same with a target: a ratio, or for memory, MiB.
     pub fn target(self, largest: f64) -> Self {
+        let target = match self.figure {
+            Figure::Memory => Target::Mebibytes(largest),
+            Figure::Wall | Figure::Cpu => Target::Ratio(largest),
+        };
         Self {
-            target: Some(largest),
+            target: Some(target),
+            ..self
+        }
+    }
+
+    /// The same with a ratio as its target, for memory too.
+    pub fn ratio(self, largest: f64) -> Self {
+        Self {
+            target: Some(Target::Ratio(largest)),
             ..self
         }
     }
@@ -81,14 +100,14 @@ impl Line {
     fn compare(self, other: &[Usage], mailca: &[Usage]) -> String {
         let (other, mailca) = (self.figure.summary(other), self.figure.summary(mailca));
         let ratio = mailca.median / other.median;
-        let (judged, target) = match (self.figure, self.target) {
-            (_, None) => (ratio, String::new()),
-            (Figure::Memory, Some(target)) => (mailca.median, format!("{target} MiB")),
-            (_, Some(target)) => (ratio, times(target)),
+        let (is_met, target) = match self.target {
+            None => (None, String::new()),
+            Some(Target::Ratio(most)) => (Some(ratio <= most), times(most)),
+            Some(Target::Mebibytes(most)) => (Some(mailca.median <= most), format!("{most} MiB")),
         };
-        let verdict = match self.target {
-            Some(target) if judged <= target => "met",
-            Some(_) => "missed",
+        let verdict = match is_met {
+            Some(true) => "met",
+            Some(false) => "missed",
             None => "",
         };
         let what = self.figure.name();

@@ -165,6 +165,21 @@ fn every_certificate_of_a_key_is_revoked() {
         fs::remove_file(&key).unwrap();
         fs::remove_file(&request).unwrap();
     }
+    let locked = [
+        "pkey",
+        "-aes256",
+        "-passout",
+        "file:pass",
+        "-out",
+        "locked.pem",
+    ];
+    dir.openssl(&["genpkey", "-algorithm", "ED25519", "-out", "plain.pem"]);
+    dir.openssl(&[&locked[..], &["-in", "plain.pem"]].concat());
+    let error = refuses(&ca, &["--key", "locked.pem"]);
+    assert!(
+        error.contains("the private key in locked.pem is encrypted"),
+        "{error}"
+    );
     let error = refuses(&ca, &["--key", "pass"]);
     assert!(
         error.contains("pass holds no key, certificate or request"),
@@ -608,6 +623,29 @@ fn a_compromised_key_is_never_certified_again() {
         ca.ok(&["issue", HOST, "--yes", "--replace"]);
         assert_ne!(ca.read(&format!("hosts/{HOST}/key.pem")), key, "{how}");
     }
+}
+
+#[test]
+fn a_key_is_kept_out_though_newcerts_lost_its_certificate() {
+    let ca = Ca::new();
+    let request = ca.request(HOST, &[]);
+    for out in ["one.pem", "two.pem"] {
+        ca.ok(&["sign", &request, "--yes", "--out", out]);
+    }
+    for serial in ca.serials() {
+        fs::remove_file(ca.file(&format!("newcerts/{serial}.pem"))).unwrap();
+    }
+    // The number alone does not tell the key, and that is said.
+    let serial = ca.serials().remove(0);
+    let number = ["revoke", &serial, "--yes", "--reason=keyCompromise"];
+    let ran = ca.ok(&number);
+    let why = format!("newcerts has no {serial}: its key is not known");
+    assert!(ran.stderr.contains(&why), "{ran}");
+    ca.ok(&["sign", &request, "--yes", "--out=three.pem"]);
+    let ran = ca.ok(&["revoke", "two.pem", "--yes", "--reason=keyCompromise"]);
+    assert_eq!(ran.stderr, "");
+    let error = ca.refuses(&["sign", &request, "--yes", "--out=four.pem"]);
+    assert!(error.contains("the key was compromised"), "{error}");
 }
 
 #[test]
