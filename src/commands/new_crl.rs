@@ -68,9 +68,9 @@ pub fn stage(
     now: OffsetDateTime,
     lifetime: Option<Duration>,
 ) -> Result<NewCrl> {
-    let number = transaction.take_crl_number()?;
     let entries = transaction.revoked()?;
     let count = entries.len();
+    let number = transaction.take_crl_number()?;
     let next_update = now.saturating_add(lifetime.unwrap_or(store.settings.crl_lifetime));
     let list = TbsCertList {
         issuer: &store.certificate,

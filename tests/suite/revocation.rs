@@ -268,6 +268,53 @@ fn a_crl_number_exceeds_the_file_and_the_present_crl() {
     assert_eq!(number(&ca, file), 0x2000);
 }
 
+#[test]
+fn odd_rows_are_listed_as_openssl_lists_them_or_refused() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    // Numbers that old CAs gave: zero, and longer than RFC 5280 permits.
+    let long = "7F".repeat(24);
+    for (serial, revocation) in [
+        ("00", "261125021212Z"),
+        ("7F", "991231235959Z,superseded"),
+        ("0A00", "261125021212Z,KEYCOMPROMISE"),
+        (&long, "261125021212Z,CAkeyTime,20260131000000Z"),
+    ] {
+        let row = format!("R\t271125021212Z\t{revocation}\t{serial}\tunknown\t/CN={serial}\n");
+        ca.write("index.txt", &(ca.read("index.txt") + &row));
+    }
+    openssl_publishes(&ca, "../theirs.pem");
+    ca.ok(&["crl"]);
+    let ours = entries(&ca, "CA/crl/crl.pem");
+    assert_eq!(ours, entries(&ca, "theirs.pem"));
+    assert_eq!(ours.len(), 4);
+    assert_eq!(ca.json(&["crl", "--expiring=1h"])["changed"], false);
+    // What openssl ca stops at is not left out either.
+    let good = ca.read("index.txt");
+    for (row, why) in [
+        (
+            "R\t271125021212Z\t261125021212Z,because\t0B\tunknown\t/CN=b",
+            "the revocation",
+        ),
+        (
+            "R\t271125021212Z\tyesterday\t0B\tunknown\t/CN=b",
+            "the revocation",
+        ),
+        (
+            "R\t271125021212Z\t261125021212Z\t0B\t/CN=b",
+            "is no row of six fields",
+        ),
+    ] {
+        ca.write("index.txt", &format!("{good}{row}\n"));
+        let refused = ca.openssl_ca(&["-gencrl", "-out", "../theirs.pem"]);
+        assert!(!refused.status.success(), "{refused}");
+        let error = ca.refuses(&["crl"]);
+        assert!(error.contains(why), "{error}");
+    }
+}
+
 /// Listing 6.2 of the book with Debian's openssl.cnf, and a certificate that OpenSSL issued.
 fn stock(settings: &str) -> Ca {
     let script = format!(
