@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -46,6 +46,8 @@ struct State {
     remembers: bool,
     /// the directory at the last sync of all, and then before each change
     trees: Vec<Tree>,
+    /// the files of the first tree, open, so that none of their numbers is given to a new file
+    held: Vec<File>,
     /// files synced since, by themselves
     synced: HashMap<PathBuf, Vec<u8>>,
     meanwhile: Option<Meanwhile>,
@@ -65,7 +67,10 @@ pub fn install(root: &Path, fault: Option<(usize, Fault)>, remembers: bool) -> I
         }),
     });
     if remembers {
-        disk.state().trees.push(Tree::read(root));
+        let tree = Tree::read(root);
+        let mut state = disk.state();
+        state.held = tree.open(root);
+        state.trees.push(tree);
     }
     disks().push(Arc::clone(&disk));
     Installed(disk)
@@ -158,6 +163,7 @@ impl Disk {
                 "syncfs" => {
                     state.trees.clear();
                     state.synced.clear();
+                    state.held = tree.open(&self.root);
                 }
                 "sync" => {
                     let content = fs::read(path).unwrap_or_default();
@@ -240,6 +246,11 @@ impl Tree {
                 self.0.insert(name, Node::File(file));
             }
         }
+    }
+
+    fn open(&self, root: &Path) -> Vec<File> {
+        let paths = self.0.keys().map(|name| root.join(name));
+        paths.filter_map(|path| File::open(path).ok()).collect()
     }
 
     /// Makes `root` exactly this.
