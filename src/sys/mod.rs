@@ -1,10 +1,12 @@
-//! What mailca asks of the operating system: files, locks, questions on a terminal.
+//! What mailca asks of the operating system: files, locks, processes, questions on a terminal.
 
 pub mod disk;
 pub mod files;
+pub mod hook;
 pub mod host;
 pub mod lock;
 pub mod open;
 pub mod passphrase;
 pub mod progress;
 pub mod prompt;
+pub mod signals;

@@ -16,7 +16,11 @@ use super::open;
 pub const MAX_LENGTH: usize = 1024;
 
 const VARIABLE: &str = "MAILCA_PASSPHRASE";
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 const CREDENTIAL: &str = "mailca-passphrase";
+
+/// The environment variables that hold a passphrase, or lead to one.
+pub const VARIABLES: [&str; 2] = [VARIABLE, CREDENTIALS];
 
 /// The places that may hold a passphrase; the first that is set counts, in this order.
 #[derive(Default)]
@@ -78,7 +82,7 @@ impl Sources {
             file,
             fd,
             env: variable(VARIABLE).map(|value| Zeroizing::new(value.into_vec())),
-            credentials_directory: variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            credentials_directory: variable(CREDENTIALS).map(PathBuf::from),
         }
     }
 
@@ -135,6 +139,14 @@ impl fmt::Display for Source {
             Self::Typed => f.write_str("the answer"),
             Self::Credential(path) => write!(f, "the credential {}", path.display()),
         }
+    }
+}
+
+/// Closes the descriptor that a passphrase came by, so that no other program inherits it. The
+/// standard streams stay.
+pub fn close(fd: u32) {
+    if let Ok(fd @ 3..) = i32::try_from(fd) {
+        let _ = nix::unistd::close(fd);
     }
 }
 

@@ -12,7 +12,6 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::mem;
 use std::os::fd::AsFd;
-use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dialoguer::console::Term;
@@ -23,12 +22,10 @@ use rustix::termios::{
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::passphrase;
+use super::{passphrase, signals};
 
 /// How often a new secret is asked for until both answers agree.
 const ATTEMPTS: u32 = 3;
-/// The exit status of a command that Ctrl-C has ended, as a shell reports it.
-const INTERRUPTED: i32 = 130;
 
 /// Where a command asks its questions.
 ///
@@ -218,7 +215,7 @@ struct Quiet {
 
 impl Quiet {
     fn begin() -> io::Result<Self> {
-        restore_on_signals()?;
+        signals::handle()?;
         let terminal = input()?;
         let saved = tcgetattr(&terminal)?;
         let mut quiet = saved.clone();
@@ -248,19 +245,11 @@ impl Drop for Quiet {
     }
 }
 
-/// Ends the command at SIGINT, SIGTERM and SIGHUP as they do by default, but with the echo on.
-fn restore_on_signals() -> io::Result<()> {
-    let installed = ctrlc::set_handler(|| {
-        if let Some((terminal, saved)) = before().as_ref() {
-            // What was typed so far must not become the shell's input.
-            let _ = tcsetattr(terminal, OptionalActions::Flush, saved);
-        }
-        let _ = writeln!(io::stderr());
-        process::exit(INTERRUPTED);
-    });
-    match installed {
-        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
-        Err(error) => Err(io::Error::other(error)),
+/// Gives the terminal its echo back, where a hidden question is open.
+pub(super) fn restore_terminal() {
+    if let Some((terminal, saved)) = before().as_ref() {
+        // What was typed so far must not become the shell's input.
+        let _ = tcsetattr(terminal, OptionalActions::Flush, saved);
     }
 }
 
@@ -333,7 +322,7 @@ impl Terminal for ScriptedTerminal {
 mod tests {
     use std::env;
     use std::path::Path;
-    use std::process::Command;
+    use std::process::{self, Command};
     use std::thread;
     use std::time::Duration;
     use std::time::Instant;
