@@ -54,6 +54,11 @@ pub struct Certificate {
     pub authority_key_identifier: Option<Vec<u8>>,
     /// the names of its SubjectAltName that mailca knows the kind of
     pub names: Vec<GeneralName>,
+    /// how many names of other kinds its SubjectAltName has
+    pub other_names: usize,
+    /// authorityCertSerialNumber of its AuthorityKeyIdentifier, if it has one: it is bound to one
+    /// certificate of its issuer, and not only to the issuer's key (RFC 5280 section 4.2.1.1)
+    pub authority_serial: Option<SerialNumber>,
     /// ExtendedKeyUsage; empty where it has none
     pub purposes: Vec<ObjectIdentifier>,
     /// basicConstraints says CA:TRUE
@@ -120,6 +125,8 @@ impl Certificate {
             subject_key_identifier: None,
             authority_key_identifier: None,
             names: Vec::new(),
+            other_names: 0,
+            authority_serial: None,
             purposes: Vec::new(),
             is_ca: false,
             may_sign_certificates: true,
@@ -163,6 +170,12 @@ impl Certificate {
                 }
                 ParsedExtension::SubjectAlternativeName(san) => {
                     certificate.names = san.general_names.iter().filter_map(known_name).collect();
+                    certificate.other_names = san.general_names.len() - certificate.names.len();
+                }
+                ParsedExtension::AuthorityKeyIdentifier(authority) => {
+                    certificate.authority_serial = authority
+                        .authority_cert_serial
+                        .map(SerialNumber::from_certificate);
                 }
                 ParsedExtension::ExtendedKeyUsage(usage) => {
                     certificate.purposes = purposes(usage);

@@ -104,21 +104,34 @@ pub fn subject_alt_name(names: &[GeneralName], critical: bool) -> der::Result<Ex
 /// # Errors
 /// When a permitted subtree cannot be encoded.
 pub fn of_ca(subject_public_key_info: &[u8], permitted: &[Subtree]) -> der::Result<Vec<Extension>> {
-    let mut extensions = vec![
-        extension(
-            true,
-            &BasicConstraints {
-                ca: true,
-                path_len_constraint: Some(0),
-            },
-        )?,
-        extension(true, &KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?,
-        subject_key_identifier(subject_public_key_info)?,
-    ];
+    let identifier = key_identifier(subject_public_key_info)?;
+    let mut extensions = what_makes_a_ca(Some(0), identifier)?;
     if !permitted.is_empty() {
         extensions.push(extension(true, &name_constraints(permitted)?)?);
     }
     Ok(extensions)
+}
+
+/// What every CA certificate has: basicConstraints and keyUsage, both critical, and its key's
+/// identifier.
+pub(super) fn what_makes_a_ca(
+    path_length: Option<u8>,
+    key_identifier: Vec<u8>,
+) -> der::Result<Vec<Extension>> {
+    Ok(vec![
+        extension(
+            true,
+            &BasicConstraints {
+                ca: true,
+                path_len_constraint: path_length,
+            },
+        )?,
+        extension(true, &KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?,
+        extension(
+            false,
+            &SubjectKeyIdentifier(OctetString::new(key_identifier)?),
+        )?,
+    ])
 }
 
 fn subject_key_identifier(subject_public_key_info: &[u8]) -> der::Result<Extension> {

@@ -16,6 +16,7 @@ pub mod pem_text;
 pub mod policy;
 pub mod profile;
 pub mod public_key;
+pub mod renewal;
 pub mod request;
 pub mod revocation;
 pub mod serial;

@@ -246,6 +246,14 @@ pub fn fingerprint(spki_der: &[u8]) -> String {
     hex::fingerprint(spki_der)
 }
 
+/// The data of a TLSA record for a public key: usage DANE-EE, selector SPKI, SHA-256 (RFC 7671
+/// section 5.1). It stays true while the key does.
+#[must_use]
+pub fn tlsa(spki_der: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, spki_der);
+    format!("3 1 1 {}", hex::lower(digest.as_ref()))
+}
+
 /// Bits of the modulus, and the public exponent.
 pub(super) fn rsa_size(modulus: UintRef<'_>, exponent: UintRef<'_>) -> (usize, u64) {
     let bits = match modulus.as_bytes() {

@@ -137,6 +137,17 @@ pub struct Revocation {
 }
 
 impl Revocation {
+    /// The revocation of a certificate that another one takes the place of.
+    #[must_use]
+    pub fn superseded(date: OffsetDateTime) -> Self {
+        Self {
+            date,
+            reason: Reason::Superseded,
+            compromised_at: None,
+            hold_instruction: None,
+        }
+    }
+
     /// Reads `date[,reason[,argument]]`; `None` where it says something else.
     #[must_use]
     pub fn parse(field: &str) -> Option<Self> {
