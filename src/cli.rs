@@ -1,6 +1,7 @@
 //! The command line: its words and its help, and nothing else.
 #![allow(missing_docs, reason = "every doc comment here is a help text")]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -139,6 +140,31 @@ pub enum Command {
     /// PEM and DER, and under its hash. A CRL that has expired makes mail servers that read it refuse
     /// every client certificate: run this once a day with --expiring.
     Crl(Crl),
+    /// Renew certificates
+    ///
+    /// The new certificate has the subject, names, profile and key of the last one, so that
+    /// fingerprints and TLSA records of the key stay true. A host whose key is here gets it in
+    /// hosts/HOST, by one rename; of a host whose key lives elsewhere the certificate is in newcerts/,
+    /// and in --out-dir.
+    ///
+    /// With --expiring, all are renewed that end within that time: of the hosts whose keys are here
+    /// those that have ended too, of keys elsewhere those that ended no longer ago than that. Run it
+    /// once a day.
+    ///
+    /// The deploy hook is run by a shell once for each renewed host, when all is written and nothing
+    /// is locked. MAILCA_HOST, MAILCA_SERIAL and MAILCA_CERTIFICATE (its path) tell it what was
+    /// renewed, and MAILCA_HOST_FILES is the host's folder where its key is here. What it prints goes
+    /// to standard error.
+    Renew(Renew),
+    /// Renew the CA's own certificate
+    ///
+    /// The new one has the key, subject, key identifier, path length and name constraints of the old
+    /// one, so that all certificates issued so far verify with it, and another serial number and
+    /// other dates. It takes the place of cacert.pem and goes into the chain of each host; the old one
+    /// is kept in certs/. One that has expired can be renewed too.
+    ///
+    /// Every host that trusts the CA needs the new cacert.pem before the old one ends.
+    RenewCa(RenewCa),
     /// Print the lines that wire a host's certificate into sendmail.mc
     ///
     /// The lines go to standard output and nothing else does, so that they can be appended. They
@@ -358,6 +384,53 @@ pub struct Crl {
     /// Copy it to FILE too, in DER if that ends in .der, or to standard output (-)
     #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca renew mail.example.com
+  mailca renew --expiring 30d --yes --passphrase-file /root/ca.pass \\
+      --deploy-hook 'systemctl reload sendmail'
+  mailca renew mail.example.com --new-key --revoke-old
+  mailca renew mx2.example.com --out-dir .")]
+pub struct Renew {
+    /// The mail hosts
+    #[arg(
+        value_name = "HOST",
+        required_unless_present = "expiring",
+        conflicts_with = "expiring"
+    )]
+    pub hosts: Vec<String>,
+    /// Renew all that end within this time, as 30d or 12h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub expiring: Option<Duration>,
+    /// Make another key, of the same type; only where the host's key is here
+    #[arg(long)]
+    pub new_key: bool,
+    /// Revoke the old certificate as superseded, and publish a new CRL
+    #[arg(long)]
+    pub revoke_old: bool,
+    /// Lifetime in days [default: default_days of openssl.cnf]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub days: Option<u32>,
+    /// Run COMMAND by a shell for each host afterwards
+    #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
+    pub deploy_hook: Option<OsString>,
+    /// Write each certificate to DIR too, as HOST.pem
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca renew-ca
+  mailca renew-ca --days 7300 --yes --passphrase-file /root/ca.pass")]
+pub struct RenewCa {
+    /// Lifetime of the new CA certificate in days
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub days: u32,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,11 @@ pub const SENDMAIL_MC: &str = include_str!("../templates/mta/sendmail.mc");
 /// what mail servers need once a certificate is revoked
 pub const REVOKED: &str = include_str!("../templates/mta/revoked.txt");
 
+/// what mail servers need once a certificate is renewed
+pub const RENEWED: &str = include_str!("../templates/mta/renewed.txt");
+/// what a new key changes
+pub const NEW_KEY: &str = include_str!("../templates/mta/new-key.txt");
+
 /// Fills a template in; what it names and `values` lacks is an error, never an empty string.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! From plans to recorded certificates, one or many: checked and signed on all cores, recorded in
 //! groups that share one commit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use anyhow::{Error, Result, bail};
@@ -9,14 +9,16 @@ use rayon::prelude::*;
 use time::OffsetDateTime;
 
 use super::issuance::{HostKeySource, Plan, Refusal};
+use super::new_crl::{self, NewCrl};
 use super::session::Session;
 use crate::pki::certificate::Certificate;
 use crate::pki::extensions;
 use crate::pki::key::PrivateKey;
+use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
 use crate::pki::tbs::TbsCertificate;
 use crate::store::Store;
-use crate::store::register::Holders;
+use crate::store::register::{Holders, RegisterError, Status};
 use crate::store::transaction::{HostKey, Issued, Transaction, TransactionError};
 
 // One commit costs two waits for the disk, whatever the number of certificates; other writers
@@ -32,13 +34,40 @@ pub struct Case<'a> {
     pub name: String,
     /// what will be signed
     pub plan: Plan,
+    /// the certificate whose place it takes, where that was asked for
+    pub renews: Option<Renewed>,
+    /// where a copy goes
+    pub out: Option<PathBuf>,
     settle: Box<Settle<'a>>,
+}
+
+/// A certificate that gets a successor, and must not be revoked meanwhile.
+pub struct Renewed {
+    pub serial: SerialNumber,
+    pub not_after: OffsetDateTime,
+    /// whether it is revoked as superseded in the same transaction
+    pub revoke: bool,
 }
 
 impl<'a> Case<'a> {
     pub fn new(name: String, store: &Store, settle: Box<Settle<'a>>) -> Result<Self> {
         let plan = settle(store)?;
-        Ok(Self { name, plan, settle })
+        Ok(Self {
+            name,
+            plan,
+            renews: None,
+            out: None,
+            settle,
+        })
+    }
+
+    fn revokes(&self) -> Option<&SerialNumber> {
+        let renewed = self.renews.as_ref().filter(|renewed| renewed.revoke);
+        renewed.map(|renewed| &renewed.serial)
+    }
+
+    fn check_subject(&self, holders: &Holders) -> Result<(), RegisterError> {
+        holders.check(&self.plan.subject.oneline(), self.revokes())
     }
 
     fn check_unchanged(&self, store: &Store) -> Result<()> {
@@ -78,6 +107,8 @@ pub struct Signed {
     pub failed: Vec<(usize, Error)>,
     /// why the cases that are in neither list were not signed
     pub stopped: Option<Error>,
+    /// the last one, where certificates were revoked
+    pub crl: Option<NewCrl>,
 }
 
 /// Refuses cases that exclude each other, and those whose subject has a valid certificate.
@@ -96,7 +127,7 @@ pub fn check_together(
             && !hosts.insert(host)
         {
             refused.push((number, Refusal::HostTwice(host.clone()).into()));
-        } else if let Err(error) = holders.check(&subject) {
+        } else if let Err(error) = case.check_subject(&holders) {
             refused.push((number, error.into()));
         } else if store.unique_subject && !subject.is_empty() && !subjects.insert(subject.clone()) {
             refused.push((number, Refusal::SubjectTwice(subject).into()));
@@ -108,7 +139,7 @@ pub fn check_together(
 /// The same for one case.
 pub fn check_alone(store: &Store, case: &Case<'_>, now: OffsetDateTime) -> Result<Holders> {
     let holders = holders(store, [case], now)?;
-    holders.check(&case.plan.subject.oneline())?;
+    case.check_subject(&holders)?;
     Ok(holders)
 }
 
@@ -197,9 +228,16 @@ fn sign_group(
     let checked = on_all_cores(group.to_vec(), |number| {
         (number, cases[number].check_unchanged(&fresh))
     });
+    let renewed = group
+        .iter()
+        .filter_map(|number| cases[*number].renews.as_ref());
+    let statuses = fresh.statuses(renewed.map(|renewed| &renewed.serial))?;
     for (number, unchanged) in checked {
-        let subject = cases[number].plan.subject.oneline();
-        match unchanged.and_then(|()| Ok(holders.check(&subject)?)) {
+        let case = &cases[number];
+        let passed = unchanged
+            .and_then(|()| Ok(case.check_subject(&holders)?))
+            .and_then(|()| Ok(check_renewed(case, &statuses)?));
+        match passed {
             Ok(()) => left.push(number),
             Err(error) => signed.failed.push((number, error)),
         }
@@ -213,6 +251,17 @@ fn sign_group(
         let host = host_key(&transaction, &cases[number].plan, &serial)?;
         keyed.push((number, serial, host));
     }
+    let revoked = keyed
+        .iter()
+        .filter_map(|(number, ..)| cases[*number].revokes());
+    let crl = revoke(
+        session,
+        signing,
+        &fresh,
+        &mut transaction,
+        revoked,
+        &holders,
+    )?;
     let settled = transaction.settle()?;
     let results = on_all_cores(keyed, |(number, serial, host)| {
         let certificate = certify(&cases[number].plan, &serial, store, signing.key);
@@ -236,8 +285,46 @@ fn sign_group(
     let committed = settled.commit(&issued, &holders);
     if matches!(committed, Ok(()) | Err(TransactionError::Pending(_))) {
         signed.certificates.extend(certificates);
+        signed.crl = crl.or(signed.crl.take());
     }
     Ok(committed?)
+}
+
+fn check_renewed(
+    case: &Case<'_>,
+    statuses: &HashMap<SerialNumber, Status>,
+) -> Result<(), RegisterError> {
+    let Some(renewed) = &case.renews else {
+        return Ok(());
+    };
+    let status = statuses.get(&renewed.serial);
+    match status.and_then(Status::revocation_in_words) {
+        Some(revoked) => Err(RegisterError::AlreadyRevoked {
+            serial: renewed.serial.to_string(),
+            revoked,
+        }),
+        None => Ok(()),
+    }
+}
+
+// R before V: under unique_subject = yes, a second valid row of a subject makes `openssl ca` stop.
+fn revoke<'s>(
+    session: &Session<'_>,
+    signing: &Signing<'_>,
+    fresh: &Store,
+    transaction: &mut Transaction<'_>,
+    serials: impl Iterator<Item = &'s SerialNumber>,
+    holders: &Holders,
+) -> Result<Option<NewCrl>> {
+    let now = session.context.now();
+    let revoked: Vec<(SerialNumber, Revocation)> = serials
+        .map(|serial| (serial.clone(), Revocation::superseded(now)))
+        .collect();
+    if revoked.is_empty() {
+        return Ok(None);
+    }
+    transaction.revoke(&revoked, holders)?;
+    new_crl::stage(fresh, transaction, signing.key, now, None).map(Some)
 }
 
 fn host_key(

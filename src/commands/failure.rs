@@ -10,6 +10,8 @@ use super::issuance::Refusal;
 use super::issue::IssueRefusal;
 use super::new_crl::CrlRefusal;
 use super::output::OutputError;
+use super::renew::RenewRefusal;
+use super::renew_ca::RenewCaRefusal;
 use super::req::RequestRefusal;
 use super::revoke::RevokeRefusal;
 use super::selection::SelectionError;
@@ -90,8 +92,10 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(|error| register(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(journal))
         .or_else(|| cause.downcast_ref().and_then(lock))
-        .or_else(|| cause.downcast_ref().map(refusal))
+        .or_else(|| cause.downcast_ref().map(|error| refusal(error, ca)))
         .or_else(|| cause.downcast_ref().map(|error| issue(error, ca)))
+        .or_else(|| cause.downcast_ref().map(|error| renew(error, ca)))
+        .or_else(|| cause.downcast_ref().map(renew_ca))
         .or_else(|| cause.downcast_ref().and_then(request_refusal))
         .or_else(|| cause.downcast_ref().and_then(sign))
         .or_else(|| {
@@ -99,7 +103,7 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
             error.and_then(|error| selection(error, ca))
         })
         .or_else(|| cause.downcast_ref().and_then(revoke))
-        .or_else(|| cause.downcast_ref().map(crl))
+        .or_else(|| cause.downcast_ref().map(|error| crl(error, ca)))
         .or_else(|| cause.downcast_ref().map(output))
         .or_else(|| cause.downcast_ref().and_then(request))
         .or_else(|| cause.downcast_ref().and_then(policy))
@@ -188,10 +192,12 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
         format!("{enter} && {revoke}")
     };
     match error {
-        RegisterError::NotUnique { serial, .. } => Some(format!(
-            "{}, or say unique_subject = no in index.txt.attr",
-            revoke(serial)
-        )),
+        RegisterError::NotUnique { serial, .. } => {
+            let revoke = invocation(ca, &["revoke", serial, "--reason", "superseded"]);
+            Some(format!(
+                "{revoke}, or say unique_subject = no in index.txt.attr"
+            ))
+        }
         RegisterError::LostRows { path, rows } => {
             // As printf(1) reads it, since a tab does not survive being copied from a terminal.
             let rows: String = rows
@@ -278,20 +284,9 @@ fn name(error: &NameError) -> Option<String> {
     }
 }
 
-fn refusal(error: &Refusal) -> String {
+fn refusal(error: &Refusal, ca: &Path) -> String {
     match error {
-        Refusal::CaExpired { path, key, .. } => {
-            let (path, key) = (path.to_string_lossy(), key.to_string_lossy());
-            let new = format!("{path}.new");
-            let make = [
-                "openssl", "x509", "-in", &path, "-days", "3650", "-signkey", &key, "-out", &new,
-            ];
-            format!(
-                "make a new CA certificate with the same key: {} && {}",
-                shell_line(&make),
-                shell_line(&["mv", &new, &path])
-            )
-        }
+        Refusal::CaExpired { .. } => invocation(ca, &["renew-ca"]),
         Refusal::CaNotYetValid { .. } => {
             "set this machine's clock if it is wrong (date -u shows it), or wait".into()
         }
@@ -350,6 +345,66 @@ fn issue(error: &IssueRefusal, ca: &Path) -> String {
     }
 }
 
+fn renew(error: &RenewRefusal, ca: &Path) -> String {
+    match error {
+        RenewRefusal::Revoked {
+            host,
+            is_here: true,
+            ..
+        }
+        | RenewRefusal::KeyGone { host, .. }
+        | RenewRefusal::ForeignKey { host, .. } => invocation(ca, &["issue", host, "--replace"]),
+        RenewRefusal::NotUnique { host, .. } => invocation(ca, &["renew", host, "--revoke-old"]),
+        RenewRefusal::Revoked { host, .. }
+        | RenewRefusal::KeyElsewhere { host }
+        | RenewRefusal::NotKept { host, .. } => {
+            let make = shell_line(&["mailca", "req", host, "--out-dir", "."]);
+            format!("have the host make a new request ({make}), and sign that")
+        }
+        RenewRefusal::NotRecorded { host, .. } => {
+            format!(
+                "leave out --revoke-old: {}",
+                invocation(ca, &["renew", host])
+            )
+        }
+        RenewRefusal::OtherName { title, .. } => {
+            format!(
+                "give the folder its name back, or make another: {}",
+                invocation(ca, &["issue", title])
+            )
+        }
+    }
+}
+
+fn renew_ca(error: &RenewCaRefusal) -> String {
+    match error {
+        RenewCaRefusal::Intermediate { path, key, .. } => {
+            let (path, key) = (path.to_string_lossy(), key.to_string_lossy());
+            let request = [
+                "openssl",
+                "x509",
+                "-x509toreq",
+                "-in",
+                &path,
+                "-signkey",
+                &key,
+                "-out",
+                "ca.csr",
+            ];
+            format!(
+                "have its issuer renew it, from the request that this makes: {}",
+                shell_line(&request)
+            )
+        }
+        RenewCaRefusal::NotCa { path, .. } => {
+            format!("put the CA's own certificate into {}", path.display())
+        }
+        RenewCaRefusal::HoldsMore(path) => {
+            format!("leave nothing but the CA certificate in {}", path.display())
+        }
+    }
+}
+
 fn request_refusal(error: &RequestRefusal) -> Option<String> {
     match error {
         RequestRefusal::KeyExists(path) => {
@@ -390,6 +445,7 @@ fn selection(error: &SelectionError, ca: &Path) -> Option<String> {
         SelectionError::Several { .. } => {
             Some("name one by its serial number, or say --all".into())
         }
+        SelectionError::Unknown { host, .. } => Some(invocation(ca, &["issue", host])),
         SelectionError::NoRow { .. } | SelectionError::NoHost { .. } => {
             let register = ca.join("index.txt");
             Some(shell_line(&["less", &register.to_string_lossy()]))
@@ -418,10 +474,11 @@ fn revoke(error: &RevokeRefusal) -> Option<String> {
     }
 }
 
-fn crl(error: &CrlRefusal) -> String {
+fn crl(error: &CrlRefusal, ca: &Path) -> String {
+    let renew = invocation(ca, &["renew-ca"]);
     match error {
         CrlRefusal::MayNotSign(_) | CrlRefusal::CaExpired { .. } => {
-            "renew the CA certificate; revoke --no-crl records a revocation without a CRL".into()
+            format!("{renew}; revoke --no-crl records a revocation without a CRL")
         }
     }
 }

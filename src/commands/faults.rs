@@ -381,6 +381,37 @@ fn crl_survives() {
 }
 
 #[test]
+fn renew_of_one_that_has_ended_survives() {
+    survives(&["renew", "past.example.com"], 1);
+}
+
+#[test]
+fn renew_that_revokes_the_old_one_survives() {
+    let effect = Effect {
+        certificates: 1,
+        revocations: 1,
+        crls: 1,
+    };
+    survives_with(&["renew", "mail.example.com", "--revoke-old"], effect);
+}
+
+#[test]
+fn renew_of_several_with_new_keys_survives() {
+    let all = ["renew", "--expiring", "400d", "--new-key", "--revoke-old"];
+    let effect = Effect {
+        certificates: 2,
+        revocations: 1,
+        crls: 1,
+    };
+    survives_with(&[&all[..], &["--out-dir", "%/out"]].concat(), effect);
+}
+
+#[test]
+fn renew_ca_survives() {
+    survives(&["renew-ca"], 0);
+}
+
+#[test]
 fn init_survives() {
     let place = Place::new();
     let words = ["init", "--subject", "/CN=CA", "--no-passphrase"];

@@ -27,7 +27,6 @@ pub enum Refusal {
     #[error("the CA certificate {} expired on {}", .path.display(), report::date(*.not_after))]
     CaExpired {
         path: PathBuf,
-        key: PathBuf,
         not_after: OffsetDateTime,
     },
     /// The CA certificate has not begun.
@@ -112,6 +111,8 @@ pub enum Refusal {
 pub struct Terms {
     pub policy: Option<String>,
     pub preserve: bool,
+    /// the subject was certified before: no policy is asked again
+    pub is_renewal: bool,
     pub profile: Option<Profile>,
     pub days: Option<u32>,
     pub not_before: Option<OffsetDateTime>,
@@ -222,7 +223,6 @@ fn check_ca(store: &Store, now: OffsetDateTime) -> Result<(), Refusal> {
     if ca.not_after < now {
         return Err(Refusal::CaExpired {
             path: path(),
-            key: store.settings.private_key.clone(),
             not_after: ca.not_after,
         });
     }
@@ -304,6 +304,9 @@ fn subject(
     terms: &Terms,
     notes: &mut Vec<String>,
 ) -> Result<Name> {
+    if terms.is_renewal {
+        return Ok(request.subject.clone());
+    }
     let (policy, stricter) = store.settings.policy(terms.policy.as_deref())?;
     let applied = policy.apply(&request.subject, &store.certificate.subject)?;
     if let Some(own) = stricter {

@@ -32,6 +32,9 @@ pub struct Report {
     pub host_files: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pem: Option<String>,
+    /// the serial number of the certificate whose place it takes, where that was asked for
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renews: Option<String>,
     #[serde(skip)]
     pub title: String,
     #[serde(skip)]
@@ -61,6 +64,7 @@ impl Report {
             host: host.map(str::to_owned),
             host_files: host.map(|host| store.hosts.current(host)),
             pem: None,
+            renews: None,
             title: text::one_line(&certificate.title()),
             out: None,
             next: host.map(|host| report::invocation(root, &["emit-mc", host])),

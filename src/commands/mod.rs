@@ -14,6 +14,8 @@ mod issued;
 mod man;
 mod new_crl;
 mod output;
+mod renew;
+mod renew_ca;
 mod req;
 mod review;
 mod revoke;
@@ -43,6 +45,8 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::Issue(args) => issue::run(&args, &mut session),
         Command::Revoke(args) => revoke::run(&args, &mut session),
         Command::Crl(args) => crl::run(&args, &mut session),
+        Command::Renew(args) => renew::run(&args, &mut session),
+        Command::RenewCa(args) => renew_ca::run(&args, &mut session),
         Command::EmitMc(args) => emit_mc::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),
         Command::Completions(args) => completions::run(&args),

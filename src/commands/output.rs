@@ -1,5 +1,6 @@
 //! The copies of certificates that `--out` and `--out-dir` ask for, outside the transaction.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -86,12 +87,9 @@ fn check_place(out: &Path, store: &Store, may_go: impl Fn(&[u8]) -> bool) -> Res
     Ok(())
 }
 
-/// Where the certificate for a request goes.
-pub fn path(dir: &Path, request: &str) -> PathBuf {
-    let mut name = Path::new(request)
-        .file_stem()
-        .unwrap_or_default()
-        .to_owned();
+/// Where the certificate for a request or a host goes.
+pub fn path(dir: &Path, name: Option<&OsStr>) -> PathBuf {
+    let mut name = name.unwrap_or_default().to_owned();
     name.push(".pem");
     dir.join(name)
 }

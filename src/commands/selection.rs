@@ -1,11 +1,11 @@
 //! Which issued certificates are meant: by serial number, host, file, or key.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use thiserror::Error;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::batch;
 use super::session::Session;
@@ -17,7 +17,7 @@ use crate::pki::request::{Request, Strength};
 use crate::pki::serial::SerialNumber;
 use crate::report::{self, List};
 use crate::store::hosts;
-use crate::store::register::{Recorded, RegisterError};
+use crate::store::register::{Recorded, RegisterError, Status};
 use crate::store::{Store, index};
 use crate::sys::files;
 
@@ -44,6 +44,9 @@ pub enum SelectionError {
     /// No certificate of this host is valid.
     #[error("{} has no valid certificate of {host}", .register.display())]
     NoHost { host: String, register: PathBuf },
+    /// No certificate at all is of this host.
+    #[error("{} has no certificate of {host}", .register.display())]
+    Unknown { host: String, register: PathBuf },
     /// Several of a host's are.
     #[error("{host} has {} valid certificates: {}", .found.len(), List(.found))]
     Several { host: String, found: Vec<String> },
@@ -70,6 +73,17 @@ impl Selected {
     fn new(store: &Store, row: Recorded) -> Result<Self> {
         let certificate = store.issued(&row.serial)?;
         Ok(Self { row, certificate })
+    }
+
+    // What a later certificate for the same has too: the register has a serial number in the place
+    // of an empty subject.
+    fn who(&self) -> String {
+        match &self.certificate {
+            Some(certificate) if certificate.subject.is_empty() => {
+                List(&certificate.names).to_string()
+            }
+            _ => self.row.subject.clone(),
+        }
     }
 
     /// The name by which people call it.
@@ -157,29 +171,13 @@ fn of_file(store: &Store, path: &Path) -> Result<Selected> {
     })
 }
 
-/// The valid certificates of a host: those of its name as the CN of the subject, those without a
-/// CN whose first name it is, and the one in `hosts/HOST`.
+// The valid certificates of a host.
 fn of_host(store: &Store, word: &str, now: OffsetDateTime) -> Result<Vec<Selected>> {
     let host = general_name::host_name(word)?;
-    let current = match hosts::file_name(&host) {
-        Ok(name) => store.hosts.certificate(&name)?,
-        Err(_) => None,
-    };
-    let current = current.map(|certificate| certificate.serial);
-    let rows = store.recorded(|line| !line.starts_with(b"E\t"))?;
+    let rows = rows_of_host(store, &host, |line| !line.starts_with(b"E\t"))?;
     let mut found = Vec::new();
     let mut revoked = None;
     for row in rows {
-        let is_it = current.as_ref() == Some(&row.serial)
-            || match common_name(&row.subject) {
-                Some(name) => name.eq_ignore_ascii_case(&host),
-                None => store
-                    .issued(&row.serial)?
-                    .is_some_and(|it| it.title().eq_ignore_ascii_case(&host)),
-            };
-        if !is_it {
-            continue;
-        }
         if row.is_valid(now) {
             found.push(Selected::new(store, row)?);
         } else if let Some(revocation) = row.revocation {
@@ -197,6 +195,136 @@ fn of_host(store: &Store, word: &str, now: OffsetDateTime) -> Result<Vec<Selecte
             register: store.settings.database.clone(),
         }),
     }
+}
+
+/// The rows of a host, in the order in which they were issued: those of its name as the CN of the
+/// subject, those without a CN whose first name it is, and the one in `hosts/HOST`.
+fn rows_of_host(
+    store: &Store,
+    host: &str,
+    may_be: impl Fn(&[u8]) -> bool,
+) -> Result<Vec<Recorded>> {
+    let current = match hosts::file_name(host) {
+        Ok(name) => store.hosts.certificate(&name)?,
+        Err(_) => None,
+    };
+    let current = current.map(|certificate| certificate.serial.to_string());
+    let is_current = |serial: &[u8]| current.as_ref().is_some_and(|it| it.as_bytes() == serial);
+    let is_named = |subject: &[u8]| {
+        let subject = String::from_utf8_lossy(subject);
+        common_name(&subject).is_none_or(|name| name.eq_ignore_ascii_case(host))
+    };
+    let rows = store.recorded(|line| {
+        may_be(line)
+            && (index::serial_in(line).is_some_and(is_current)
+                || index::subject_in(line).is_some_and(is_named))
+    })?;
+    let mut found = Vec::new();
+    for row in rows {
+        let is_it = common_name(&row.subject).is_some()
+            || is_current(row.serial.to_string().as_bytes())
+            || store
+                .issued(&row.serial)?
+                .is_some_and(|it| it.title().eq_ignore_ascii_case(host));
+        if is_it {
+            found.push(row);
+        }
+    }
+    Ok(found)
+}
+
+/// The certificate of a host that another one shall follow: of its valid ones the last, else of
+/// those that are not revoked, else the last of all.
+pub fn last_of_host(store: &Store, host: &str, now: OffsetDateTime) -> Result<Selected> {
+    let rows = rows_of_host(store, host, |_| true)?;
+    let best = |row: &Recorded| (row.is_valid(now), row.revocation.is_none());
+    match rows.into_iter().max_by_key(best) {
+        Some(row) => Selected::new(store, row),
+        None => bail!(SelectionError::Unknown {
+            host: host.into(),
+            register: store.settings.database.clone(),
+        }),
+    }
+}
+
+/// The certificates that end less than `window` before or after now, each the last to end of its
+/// subject, unless `is_known` or revoked.
+pub fn ending(
+    store: &Store,
+    now: OffsetDateTime,
+    window: Duration,
+    is_known: impl Fn(&Certificate) -> bool,
+) -> Result<Vec<Selected>> {
+    let (from, to) = (now.saturating_sub(window), now.saturating_add(window));
+    let rows = store.recorded(|line| {
+        let row = Recorded::parse(line);
+        row.is_some_and(|row| row.revocation.is_none() && (from..to).contains(&row.not_after))
+    })?;
+    let mut last: HashMap<String, Selected> = HashMap::new();
+    for row in rows {
+        let selected = Selected::new(store, row)?;
+        let who = selected.who();
+        let ends_later = |it: &Selected| it.row.not_after > selected.row.not_after;
+        if !last.get(&who).is_some_and(ends_later) {
+            last.insert(who, selected);
+        }
+    }
+    // Others of the same subject end beyond the window.
+    let has_empty = last.values().any(|one| !one.row.subject.starts_with('/'));
+    let others = store.recorded(|line| {
+        let subject = index::subject_in(line).filter(|_| !line.starts_with(b"R\t"));
+        subject.is_some_and(|subject| {
+            last.contains_key(&*String::from_utf8_lossy(subject))
+                || has_empty && !subject.starts_with(b"/")
+        })
+    })?;
+    for row in others {
+        let not_after = row.not_after;
+        let who = if row.subject.starts_with('/') {
+            row.subject
+        } else {
+            Selected::new(store, row)?.who()
+        };
+        if last
+            .get(&who)
+            .is_some_and(|it| it.row.not_after < not_after)
+        {
+            last.remove(&who);
+        }
+    }
+    let mut found: Vec<Selected> = last.into_values().collect();
+    found.retain(|one| !one.certificate.as_ref().is_some_and(&is_known));
+    found.sort_by_key(|one| one.row.not_after);
+    Ok(found)
+}
+
+/// The hosts that have a certificate valid at a time, by name.
+pub fn hosts_with_valid(store: &Store, at: OffsetDateTime) -> Result<BTreeSet<String>> {
+    let own = store.certificate.subject.oneline();
+    let mut found = BTreeSet::new();
+    let mut nameless = Vec::new();
+    store.each_line(|line| {
+        let row = Recorded::parse(line).filter(|row| row.is_valid(at) && row.subject != own);
+        match row.map(|row| (common_name(&row.subject).map(str::to_owned), row)) {
+            Some((Some(name), _)) => {
+                found.insert(name);
+            }
+            Some((None, row)) => nameless.push(row),
+            None => {}
+        }
+    })?;
+    for row in nameless {
+        found.insert(Selected::new(store, row)?.title());
+    }
+    let mut here = Vec::new();
+    for host in store.hosts.list()? {
+        let current = store.hosts.certificate(&host)?;
+        here.extend(current.filter(|it| it.not_after >= at));
+    }
+    let statuses = store.statuses(here.iter().map(|it| &it.serial))?;
+    here.retain(|it| !matches!(statuses.get(&it.serial), Some(Status::Revoked { .. })));
+    found.extend(here.iter().map(Certificate::title));
+    Ok(found)
 }
 
 // Of several, the last one, as `openssl` and mailca take it.

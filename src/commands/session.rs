@@ -92,6 +92,13 @@ impl<'a> Session<'a> {
     /// Opens the CA to sign, and says what of its settings does not count then.
     pub fn open_store_to_sign(&mut self) -> Result<Store> {
         let store = self.open_store()?;
+        self.warn_before_signing(&store);
+        Ok(store)
+    }
+
+    /// Says what of the CA's settings does not count for what mailca signs, and where it may be
+    /// lost.
+    pub fn warn_before_signing(&mut self, store: &Store) {
         if files::is_on_network(&store.settings.root) {
             let place = store.settings.root.display();
             self.warn(&format!(
@@ -102,7 +109,6 @@ impl<'a> Session<'a> {
         for ignored in &store.settings.ignored {
             self.warn(ignored);
         }
-        Ok(store)
     }
 
     /// Opens the CA again without repeating what was said.

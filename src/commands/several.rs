@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::batch::{self, Case, Signing};
 use super::issued::Report;
+use super::new_crl::NewCrl;
 use super::output::{self, OutputError};
 use super::session::Session;
 
@@ -31,7 +32,7 @@ pub enum Prepared<'a> {
 
 /// A request or host that got no certificate, or whose certificate could not be copied.
 #[derive(Serialize)]
-struct Failed {
+pub struct Failed {
     name: String,
     error: String,
     hint: Option<String>,
@@ -78,8 +79,25 @@ pub struct Order<'a> {
 
 const NOT_ALL: &str = "--atomic: nothing was signed, since not all can be";
 
-/// Signs what can be signed.
+/// What became of an order.
+#[derive(Default)]
+pub struct Done {
+    pub reports: Vec<Report>,
+    pub failures: Failures,
+    /// the CRL, where certificates were revoked
+    pub crl: Option<NewCrl>,
+    /// what was signed is recorded, but not all of it is in its place
+    pub is_pending: bool,
+}
+
+/// Signs what can be signed, and reports it.
 pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
+    let store = order.store;
+    finish(store, sign(session, order)?)
+}
+
+/// Signs what can be signed.
+pub fn sign(session: &mut Session<'_>, order: Order<'_>) -> Result<Done> {
     let Order {
         store,
         prepared,
@@ -100,10 +118,17 @@ pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
     failures.tell(session, 0);
     if atomic && !failures.list.is_empty() {
         session.note(NOT_ALL);
-        return finish(store, Vec::new(), failures);
+        return Ok(Done {
+            failures,
+            ..Done::default()
+        });
     }
     if cases.is_empty() {
-        return finish(store, reports, failures);
+        return Ok(Done {
+            reports,
+            failures,
+            ..Done::default()
+        });
     }
     confirm(session, store, &cases)?;
     let key = session.unlock(store)?;
@@ -123,9 +148,9 @@ pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
         if let Some(dir) = out_dir {
             let copies: Vec<_> = group
                 .iter()
-                .map(|(number, certificate)| {
-                    let path = output::path(dir, &cases[*number].name);
-                    (*number, path, certificate)
+                .filter_map(|(number, certificate)| {
+                    let path = cases[*number].out.clone()?;
+                    Some((*number, path, certificate))
                 })
                 .collect();
             uncopied.extend(output::write_all(dir, &copies, store));
@@ -138,7 +163,10 @@ pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
         let plan = &cases[*number].plan;
         let host = plan.host.as_deref().filter(|_| plan.has_key());
         let mut report = Report::new(true, store, certificate, host);
-        report.name = Some(cases[*number].name.clone());
+        let case = &cases[*number];
+        report.name = Some(case.name.clone());
+        report.renews = case.renews.as_ref().map(|old| old.serial.to_string());
+        report.out.clone_from(&case.out);
         reports.push(report);
         done.insert(*number);
     }
@@ -155,7 +183,12 @@ pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
     if atomic && !signed.failed.is_empty() {
         session.note(NOT_ALL);
     }
-    finish(store, reports, failures)
+    Ok(Done {
+        reports,
+        failures,
+        crl: signed.crl,
+        is_pending: signed.stopped.is_some(),
+    })
 }
 
 // What speaks against each case for itself is known; what is left is what they are together.
@@ -169,10 +202,9 @@ fn check(
     let (holders, mut refused) = batch::check_together(store, cases, session.context.now())?;
     let mut outputs = HashSet::new();
     for (number, case) in cases.iter().enumerate() {
-        let Some(dir) = out_dir else {
-            break;
+        let (Some(dir), Some(path)) = (out_dir, case.out.clone()) else {
+            continue;
         };
-        let path = output::path(dir, &case.name);
         if !outputs.insert(path.clone()) {
             refused.push((number, OutputError::Twice(path).into()));
         } else if dir.is_dir()
@@ -241,6 +273,11 @@ fn review(store: &Store, cases: &[Case<'_>], notes: &[String]) -> String {
             public_key::describe(&plan.subject_public_key_info),
             plan.profile.description()
         ));
+        if let Some(old) = &case.renews {
+            let (serial, end) = (&old.serial, report::date(old.not_after));
+            let fate = if old.revoke { ", which is revoked" } else { "" };
+            line(format_args!("  renews {serial}, valid until {end}{fate}"));
+        }
     }
     if cases.len() > SHOWN {
         line(format_args!("\nand {} more", cases.len() - SHOWN));
@@ -283,9 +320,10 @@ fn grouped<'s>(sentences: impl Iterator<Item = (&'s str, &'s str)>) -> Vec<Strin
         .collect()
 }
 
+/// What failed.
 #[derive(Default)]
-struct Failures {
-    list: Vec<Failed>,
+pub struct Failures {
+    pub list: Vec<Failed>,
     /// whether something may have been done all the same
     is_open: bool,
 }
@@ -321,6 +359,17 @@ impl Failures {
         }));
     }
 
+    /// How a command ends that has signed so many certificates, or found them present.
+    pub fn exit(&self, certificates: usize) -> Exit {
+        if self.list.is_empty() {
+            Exit::Done
+        } else if certificates == 0 && !self.is_open {
+            Exit::Refused
+        } else {
+            Exit::Attention
+        }
+    }
+
     fn tell(&self, session: &mut Session<'_>, from: usize) {
         if session.global.json {
             return;
@@ -341,15 +390,10 @@ impl Failures {
     }
 }
 
-fn finish(store: &Store, certificates: Vec<Report>, failures: Failures) -> Result<Outcome> {
+fn finish(store: &Store, done: Done) -> Result<Outcome> {
+    let (certificates, failures) = (done.reports, done.failures);
     let changed = certificates.iter().any(|report| report.changed);
-    let exit = if failures.list.is_empty() {
-        Exit::Done
-    } else if certificates.is_empty() && !failures.is_open {
-        Exit::Refused
-    } else {
-        Exit::Attention
-    };
+    let exit = failures.exit(certificates.len());
     let root = &store.settings.root;
     let first = certificates
         .iter()

@@ -69,6 +69,7 @@ pub fn run(args: Sign, session: &mut Session<'_>) -> Result<Outcome> {
         terms: issuance::Terms {
             policy: args.policy,
             preserve: args.preserve_dn,
+            is_renewal: false,
             profile: args.terms.profile,
             days: args.terms.days,
             not_before: args.not_before,
@@ -97,7 +98,7 @@ pub fn run(args: Sign, session: &mut Session<'_>) -> Result<Outcome> {
             }
             let order = Order {
                 store: &store,
-                prepared: read_all(paths, &how, &store, session)?,
+                prepared: read_all(paths, &how, args.out_dir.as_deref(), &store, session)?,
                 atomic: args.atomic,
                 out_dir: args.out_dir.as_deref(),
             };
@@ -165,6 +166,7 @@ fn one(
 fn read_all<'h>(
     paths: &[PathBuf],
     how: &'h How,
+    out_dir: Option<&Path>,
     store: &Store,
     session: &mut Session<'_>,
 ) -> Result<Vec<(String, Result<Prepared<'h>>)>> {
@@ -190,6 +192,10 @@ fn read_all<'h>(
         let bytes = files::read_given(&path).map_err(Error::from);
         let case = bytes.and_then(|bytes| how.case(name.clone(), &bytes, store));
         progress.advance(1);
+        let case = case.map(|mut case| {
+            case.out = out_dir.map(|dir| output::path(dir, path.file_stem()));
+            case
+        });
         (name, case.map(Prepared::Case))
     });
     progress.finish();

@@ -80,8 +80,6 @@ pub struct Certificate {
     /// pathLenConstraint of its basicConstraints: how many CAs may come between it and the
     /// certificate of a host
     pub path_length: Option<u32>,
-    /// authorityCertSerialNumber of its AuthorityKeyIdentifier
-    pub(super) issuer_serial: Option<SerialNumber>,
     /// an extension that has a part in the validation and cannot be read, by its name
     pub(super) unreadable: Option<String>,
     /// a critical extension that has no part in the validation, by its name
@@ -137,7 +135,6 @@ impl Certificate {
             key_usage: None,
             netscape: None,
             path_length: None,
-            issuer_serial: None,
             unreadable: None,
             unknown_critical: None,
         };
@@ -163,7 +160,7 @@ impl Certificate {
                     let identifier = issuer.key_identifier.as_ref();
                     certificate.authority_key_identifier = identifier.map(|it| it.0.to_vec());
                     let serial = issuer.authority_cert_serial;
-                    certificate.issuer_serial = serial.map(SerialNumber::from_certificate);
+                    certificate.authority_serial = serial.map(SerialNumber::from_certificate);
                 }
                 ParsedExtension::SubjectKeyIdentifier(identifier) => {
                     certificate.subject_key_identifier = Some(identifier.0.to_vec());
@@ -171,11 +168,6 @@ impl Certificate {
                 ParsedExtension::SubjectAlternativeName(san) => {
                     certificate.names = san.general_names.iter().filter_map(known_name).collect();
                     certificate.other_names = san.general_names.len() - certificate.names.len();
-                }
-                ParsedExtension::AuthorityKeyIdentifier(authority) => {
-                    certificate.authority_serial = authority
-                        .authority_cert_serial
-                        .map(SerialNumber::from_certificate);
                 }
                 ParsedExtension::ExtendedKeyUsage(usage) => {
                     certificate.purposes = purposes(usage);

@@ -227,9 +227,12 @@ pub fn revocation_in(line: &[u8]) -> Option<String> {
 /// The subject in the line of a valid certificate, as it stands there.
 #[must_use]
 pub fn valid_subject_in(line: &[u8]) -> Option<&[u8]> {
-    if !line.starts_with(b"V\t") {
-        return None;
-    }
+    subject_in(line).filter(|_| line.starts_with(b"V\t"))
+}
+
+/// The subject in a line, as it stands there.
+#[must_use]
+pub fn subject_in(line: &[u8]) -> Option<&[u8]> {
     // OpenSSL writes a tab in a subject as \x09.
     memrchr(b'\t', line).map(|tab| &line[tab + 1..])
 }

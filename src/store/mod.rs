@@ -8,6 +8,7 @@ pub mod index;
 pub mod issuers;
 pub mod journal;
 pub mod register;
+pub mod renewal;
 pub mod revocation;
 pub mod settings;
 pub mod staged;
@@ -20,6 +21,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use self::hosts::{Committed, Hosts};
 use self::issuers::Issuer;
@@ -107,17 +109,6 @@ impl Store {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, StoreError> {
         let settings = Settings::read(root, config, env)?;
-        let path = &settings.certificate;
-        let bytes = files::read_if_there(path)?.ok_or_else(|| StoreError::NoCa {
-            root: root.to_owned(),
-            certificate: path.clone(),
-        })?;
-        let certificate =
-            Certificate::from_pem_or_der(&bytes).map_err(|source| StoreError::Certificate {
-                path: path.clone(),
-                source,
-            })?;
-        let issuers = issuers::find(&certificate, path, &bytes, &settings.certs)?;
         let last = Record::read(&journal_path(&settings))?;
         let register = Stamp::of(&settings.database)?;
         let register_is_ours = last.as_ref().is_some_and(|last| last.is_last_of(&register));
@@ -125,6 +116,14 @@ impl Store {
             Some(record) => record.steps()?,
             None => Vec::new(),
         };
+        let path = &settings.certificate;
+        let bytes = ca_certificate(&settings, &pending)?;
+        let certificate =
+            Certificate::from_pem_or_der(&bytes).map_err(|source| StoreError::Certificate {
+                path: path.clone(),
+                source,
+            })?;
+        let issuers = issuers::find(&certificate, path, &bytes, &settings.certs)?;
         let hosts_root = root.join("hosts");
         let committed = pending
             .iter()
@@ -206,6 +205,22 @@ impl Store {
     #[must_use]
     pub fn last_certificate_path(&self) -> PathBuf {
         self.settings.root.join("newcert.pem")
+    }
+}
+
+// The file with the CA's certificate, which may be committed and not yet in its place.
+fn ca_certificate(settings: &Settings, pending: &[Step]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let path = &settings.certificate;
+    let committed = pending.iter().find_map(|step| match step {
+        Step::WriteFile { path: it, text } if settings.root.join(it) == *path => Some(text),
+        _ => None,
+    });
+    match committed {
+        Some(text) => Ok(text.clone().into_bytes().into()),
+        None => files::read_if_there(path)?.ok_or_else(|| StoreError::NoCa {
+            root: settings.root.clone(),
+            certificate: path.clone(),
+        }),
     }
 }
 

@@ -234,6 +234,17 @@ pub enum Status {
 }
 
 impl Status {
+    /// Date and reason of a revocation for people, `None` where there is none.
+    #[must_use]
+    pub fn revocation_in_words(&self) -> Option<String> {
+        let Self::Revoked { date, reason } = self else {
+            return None;
+        };
+        let date = date.map_or_else(|| "an unknown date".into(), |date| date.date().to_string());
+        let reason = reason.as_ref().map(|reason| format!(" ({reason})"));
+        Some(date + &reason.unwrap_or_default())
+    }
+
     fn in_line(line: &str) -> Self {
         let Some(row) = Row::parse(line) else {
             return Self::Unknown(line.into());
@@ -261,8 +272,8 @@ impl Status {
 pub struct Holders {
     asked_for: HashSet<String>,
     register: Stamp,
-    /// the serial number of a subject's valid certificate
-    valid: HashMap<String, String>,
+    /// the serial numbers of a subject's valid certificates
+    valid: HashMap<String, Vec<String>>,
     /// what marks their rows that are past their date: a second valid row of a subject makes
     /// `openssl ca` stop altogether
     pub(super) past: Vec<Step>,
@@ -292,12 +303,19 @@ impl Holders {
         })
     }
 
-    /// Refuses a subject that has a valid certificate already.
+    /// Refuses a subject that has a valid certificate already, other than the one that will be
+    /// revoked in the same transaction.
     ///
     /// # Errors
     /// [`RegisterError::NotUnique`]
-    pub fn check(&self, subject: &str) -> Result<(), RegisterError> {
-        match self.valid.get(subject) {
+    pub fn check(
+        &self,
+        subject: &str,
+        revoked: Option<&SerialNumber>,
+    ) -> Result<(), RegisterError> {
+        let revoked = revoked.map(ToString::to_string);
+        let mut held = self.valid.get(subject).into_iter().flatten();
+        match held.find(|serial| Some(*serial) != revoked.as_ref()) {
             Some(serial) => Err(RegisterError::NotUnique {
                 subject: subject.into(),
                 serial: serial.clone(),
@@ -349,6 +367,33 @@ impl Recorded {
 }
 
 impl Store {
+    /// What the register says of certificates, by their serial numbers; those that it does not
+    /// have are left out.
+    ///
+    /// # Errors
+    /// When the register cannot be read.
+    pub fn statuses<'s>(
+        &self,
+        serials: impl IntoIterator<Item = &'s SerialNumber>,
+    ) -> Result<HashMap<SerialNumber, Status>, FileError> {
+        let wanted: HashMap<Vec<u8>, &SerialNumber> = serials
+            .into_iter()
+            .map(|serial| (serial.to_string().into_bytes(), serial))
+            .collect();
+        let mut found = HashMap::new();
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        self.each_line(|line| {
+            let serial = index::serial_in(line).and_then(|serial| wanted.get(serial));
+            if let Some(serial) = serial {
+                let status = Status::in_line(&String::from_utf8_lossy(line));
+                found.insert((*serial).clone(), status);
+            }
+        })?;
+        Ok(found)
+    }
+
     /// The rows whose line `may_be` one that is looked for.
     ///
     /// # Errors
@@ -420,7 +465,8 @@ impl Store {
                 (_, Some(row)) => (row.subject, row.serial),
                 (_, None) => return true,
             };
-            found.valid.insert(subject.into(), serial.into());
+            let held = found.valid.entry(subject.into()).or_default();
+            held.push(serial.into());
             true
         })?;
         Ok(found)

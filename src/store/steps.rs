@@ -71,6 +71,13 @@ pub enum Step {
         /// its content
         text: String,
     },
+    /// Replace a file, unless somebody has removed it since.
+    RewriteFile {
+        /// the file
+        path: PathBuf,
+        /// its content
+        text: String,
+    },
     /// Let a new key wait in `hosts/HOST.next` for its certificate.
     AwaitCertificate {
         /// the host's file name
@@ -144,6 +151,13 @@ impl Step {
             }
             Self::WriteFile { path, text } => {
                 Ok(files::replace(&root.join(path), text.as_bytes(), 0o644)?)
+            }
+            Self::RewriteFile { path, text } => {
+                let path = root.join(path);
+                if files::exists(&path) {
+                    files::replace(&path, text.as_bytes(), 0o644)?;
+                }
+                Ok(())
             }
             Self::AwaitCertificate { host, from } => {
                 await_certificate(&store.hosts, host, &root.join(from))

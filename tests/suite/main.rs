@@ -1,8 +1,6 @@
 //! mailca against the programs its files are for: OpenSSL, Sendmail and other
 //! mail servers, run privately and without leaving anything behind.
 
-mod support;
-
 mod book;
 mod clock;
 mod docs;
@@ -17,12 +15,14 @@ mod openssl_verify;
 mod provisioning;
 mod readers;
 mod refusals;
+mod renew;
 mod requests;
 mod revocation;
 mod revoke;
 mod sendmail;
 mod several;
 mod streams;
+mod support;
 mod syscalls;
 mod terminal;
 mod unattended;

@@ -312,3 +312,23 @@ fn revoke_survives_every_call() {
 fn crl_survives_every_call() {
     survives(&["crl"], 0);
 }
+
+#[test]
+fn renew_survives_every_call() {
+    survives(&["renew", "mail.example.com", "--yes"], 1);
+}
+
+#[test]
+fn renew_that_revokes_the_old_one_survives_every_call() {
+    let effect = Effect {
+        certificates: 1,
+        revocations: 1,
+    };
+    let renew = ["renew", "mail.example.com", "--revoke-old", "--yes"];
+    survives_with(&renew, effect);
+}
+
+#[test]
+fn renew_ca_survives_every_call() {
+    survives(&["renew-ca", "--yes"], 0);
+}

@@ -300,7 +300,7 @@ impl<'a> Path<'a> {
                     hex(found)
                 ));
             }
-            if let Some(asked) = &certificate.issuer_serial
+            if let Some(asked) = &certificate.authority_serial
                 && *asked != issuer.serial
             {
                 return Some(format!(

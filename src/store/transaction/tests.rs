@@ -164,7 +164,7 @@ fn issue(
         host: None,
     };
     let holders = holders(store, &[&certificate]);
-    holders.check(&certificate.subject.oneline())?;
+    holders.check(&certificate.subject.oneline(), None)?;
     settled.commit(&[issued], &holders)?;
     Ok(certificate)
 }
@@ -374,11 +374,11 @@ fn readers_see_what_is_committed_whatever_is_written_of_it() {
         );
         let subject = "/CN=mail.example.org".to_owned();
         let holders = store.holders([subject.clone()], NOW).unwrap();
-        assert!(holders.check(&subject).is_err());
+        assert!(holders.check(&subject, None).is_err());
         // The torn subject of a row is nobody's.
         let torn = "/CN=mail.exam".to_owned();
         let holders = store.holders([torn.clone()], NOW).unwrap();
-        holders.check(&torn).unwrap();
+        holders.check(&torn, None).unwrap();
         assert_eq!(store.revocation(&certificate.serial).unwrap(), None);
         assert_eq!(dir.text("index.txt"), tree);
     };

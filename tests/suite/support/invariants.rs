@@ -20,8 +20,9 @@ pub fn broken(ca: &Path) -> Vec<String> {
         broken: Vec::new(),
     };
     findings.register();
-    findings.crl();
+    findings.ca();
     findings.hosts();
+    findings.crl();
     findings.files(ca);
     findings.broken
 }
@@ -96,7 +97,7 @@ impl Findings<'_> {
                 self.add(format!("{} is not that of its row", path.display()));
             }
         }
-        for path in entries(&self.ca.join("newcerts")) {
+        for path in entries_in(&self.ca.join("newcerts")) {
             let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
             if !serials.contains(&stem) {
                 self.add(format!("{} has no row", path.display()));
@@ -123,7 +124,7 @@ impl Findings<'_> {
     // What is in the CRL is revoked, and both its forms and its link are one.
     fn crl(&mut self) {
         let Ok(bytes) = fs::read(self.ca.join("crl/crl.pem")) else {
-            if !entries(&self.ca.join("crl")).is_empty() {
+            if !entries_in(&self.ca.join("crl")).is_empty() {
                 self.add("crl/ has something, but no crl.pem".into());
             }
             return;
@@ -136,7 +137,7 @@ impl Findings<'_> {
         if der != crl.as_der() {
             self.add("crl.der is not crl.pem".into());
         }
-        let linked = entries(&self.ca.join("crl")).into_iter().any(|path| {
+        let linked = entries_in(&self.ca.join("crl")).into_iter().any(|path| {
             path.extension().is_some_and(|it| it == "r0")
                 && fs::read(&path).ok().as_ref() == Some(&bytes)
         });
@@ -173,7 +174,7 @@ impl Findings<'_> {
             return;
         };
         let mut keys = Vec::new();
-        for path in entries(&self.ca.join("hosts")) {
+        for path in entries_in(&self.ca.join("hosts")) {
             if path.is_symlink() && !path.is_dir() {
                 self.add(format!("{} leads nowhere", path.display()));
                 continue;
@@ -213,8 +214,26 @@ impl Findings<'_> {
         }
     }
 
+    // A CA certificate that was renewed is kept, and has the name and the key of the one now.
+    fn ca(&mut self) {
+        let Some(now) = self.certificate(&self.ca.join("cacert.pem")) else {
+            return;
+        };
+        for path in entries_in(&self.ca.join("certs")) {
+            let Some(kept) = self.certificate(&path) else {
+                continue;
+            };
+            let name = format!("cacert-{}.pem", kept.serial);
+            let is_same = kept.subject.as_der() == now.subject.as_der()
+                && kept.subject_public_key_info == now.subject_public_key_info;
+            if !path.ends_with(name) || kept.serial == now.serial || !is_same {
+                self.add(format!("{} is not what cacert.pem was", path.display()));
+            }
+        }
+    }
+
     fn files(&mut self, folder: &Path) {
-        for path in entries(folder) {
+        for path in entries_in(folder) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if name.starts_with('.') {
                 self.add(format!("{} was left behind", path.display()));
@@ -233,7 +252,7 @@ impl Findings<'_> {
     }
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
+fn entries_in(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.flatten().map(|entry| entry.path()).collect()
 }
