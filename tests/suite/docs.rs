@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
-use super::support::{BASE_MC, Sendmail, TestDir, User, require, run};
+use super::support::{BASE_MC, Sendmail, TestDir, User, require, run, s_client_starttls};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PASSPHRASE: &str = "docs";
@@ -62,6 +62,70 @@ fn the_commands_beside_listing_6_2_do_its_job() {
 }
 
 #[test]
+fn a_successor_is_trusted_beside_the_ca_and_then_alone() {
+    if !tools() {
+        return;
+    }
+    let mut page = Page::read("docs/successor-ca.md");
+    let mut host = MailHost::new();
+    let file = |host: &MailHost, name: &str| host.dir.file(name);
+    // A client's certificate by one of the CAs.
+    let client = |host: &MailHost, ca: &str| {
+        let name = format!("{}.example.com", ca.to_lowercase());
+        host.type_in(&format!("mailca req {name} --out-dir /etc/mail"));
+        host.type_in(&format!(
+            "mailca --ca /etc/mail/{ca} sign /etc/mail/{name}.csr --out /etc/mail/{name}.pem"
+        ));
+        [
+            file(host, &format!("{name}.pem")),
+            file(host, &format!("{name}.key")),
+        ]
+    };
+    host.type_in("mailca init --subject '/O=Example/CN=Example Mail CA'");
+    host.type_in("mailca issue mail.example.com");
+    host.type_in("mailca emit-mc mail.example.com >>/etc/mail/sendmail.mc");
+    let [old, old_key] = client(&host, "CA");
+    let before = host.start_sendmail();
+    assert_eq!(before.verdict(&old, &old_key), "OK", "{}", before.log());
+
+    host.check(&mut page, "Make the new CA", 0);
+    let [new, new_key] = client(&host, "newCA");
+    assert_eq!(before.verdict(&new, &new_key), "FAIL", "{}", before.log());
+    host.check(&mut page, "Trust both", 0);
+    host.check(&mut page, "Trust both", 1);
+    // Without a restart.
+    assert_eq!(before.verdict(&new, &new_key), "OK", "{}", before.log());
+    assert_eq!(before.verdict(&old, &old_key), "OK", "{}", before.log());
+    let both = file(&host, "both.pem");
+    // By the file alone: the directory of links is empty.
+    host.dir.create_dir("empty");
+    let empty = file(&host, "empty");
+    let bundle = format!(
+        "{}define(`confCACERT', `{both}')dnl\ndefine(`confCACERT_PATH', `{empty}')dnl\n",
+        host.dir.read("sendmail.mc")
+    );
+    let by_file = Sendmail::start(User::me(), &bundle);
+    for (cert, key) in [(&old, &old_key), (&new, &new_key)] {
+        assert_eq!(by_file.verdict(cert, key), "OK", "{}", by_file.log());
+        host.dir.openssl(&["verify", "-CAfile", &both, cert]);
+    }
+
+    host.check(&mut page, "Renew the hosts under it", 0);
+    let after = host.start_sendmail();
+    for ca in [&both, &file(&host, "newCA/cacert.pem")] {
+        let shown = s_client_starttls(after.port, ca, "mail.example.com", &[]);
+        assert!(shown.verified, "{}\n{}", shown.ran, after.log());
+    }
+    assert_eq!(after.verdict(&old, &old_key), "OK", "{}", after.log());
+    assert_eq!(after.verdict(&new, &new_key), "OK", "{}", after.log());
+
+    host.check(&mut page, "Drop the old one", 0);
+    assert_eq!(after.verdict(&old, &old_key), "FAIL", "{}", after.log());
+    assert_eq!(after.verdict(&new, &new_key), "OK", "{}", after.log());
+    page.finish();
+}
+
+#[test]
 fn every_json_document_is_as_documented() {
     if !require(&["setsid"]) {
         return;
@@ -94,6 +158,10 @@ fn no_console_block_goes_unchecked() {
         ("README.md", "You already have a CA", 1),
         ("docs/listing-6.2.md", "In one piece", 1),
         ("docs/listing-6.2.md", "Listing 6.3", 1),
+        ("docs/successor-ca.md", "Make the new CA", 1),
+        ("docs/successor-ca.md", "Trust both", 2),
+        ("docs/successor-ca.md", "Renew the hosts under it", 1),
+        ("docs/successor-ca.md", "Drop the old one", 1),
     ];
     for path in pages().iter().filter(|path| *path != "docs/json.md") {
         let page = Page::read(path);
@@ -504,6 +572,7 @@ fn variable(word: &str) -> Option<&'static str> {
         "000000000000Z" => Some("UTCTIME"),
         "cnf:00:" | "cnf:000:" => Some("cnf:LINE:"),
         _ if word.len() >= 16 && word.chars().all(is_hex) => Some("SERIAL"),
+        _ if word.starts_with("cacert-") && word[7..].chars().all(is_hex) => Some("cacert-SERIAL"),
         // In one line or in two.
         _ if word.len() >= 47 && word.trim_end_matches(':').split(':').all(is_octet) => {
             Some("SHA256")
