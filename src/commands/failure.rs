@@ -542,6 +542,9 @@ fn key(error: &KeyError) -> Option<String> {
             Some("convert the key: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW".into())
         }
         KeyError::WrongPassphrase => Some("nothing was changed; try again".into()),
+        KeyError::CannotSign { .. } => Some(
+            "take a key that is P-256, P-384, Ed25519 or RSA of 2048, 3072 or 4096 bits".into(),
+        ),
         _ => None,
     }
 }

@@ -108,8 +108,9 @@ struct Content<'a> {
     version: u8,
     subject: AnyRef<'a>,
     subject_public_key_info: AnyRef<'a>,
-    #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
-    attributes: Vec<Attribute<'a>>,
+    // Not optional, but left out by some who have none.
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
+    attributes: Option<Vec<Attribute<'a>>>,
 }
 
 #[derive(Sequence)]
@@ -196,7 +197,7 @@ impl Request {
         let subject = Name::from_der(&content.subject.to_der()?)?;
         let mut request = Self::new(subject, public_key, Vec::new());
         let mut wanted = None;
-        for attribute in content.attributes {
+        for attribute in content.attributes.into_iter().flatten() {
             let name = object_name(&dotted(attribute.oid));
             let is_extension_request = matches!(
                 attribute.oid.decode_as(),
