@@ -86,16 +86,36 @@ fn a_successor_is_trusted_beside_the_ca_and_then_alone() {
     host.type_in("mailca emit-mc mail.example.com >>/etc/mail/sendmail.mc");
     let [old, old_key] = client(&host, "CA");
     let before = host.start_sendmail();
-    assert_eq!(before.verdict(&old, &old_key), "OK", "{}", before.log());
+    assert_eq!(
+        before.verdict_on(Some([&old, &old_key])),
+        "OK",
+        "{}",
+        before.log()
+    );
 
     host.check(&mut page, "Make the new CA", 0);
     let [new, new_key] = client(&host, "newCA");
-    assert_eq!(before.verdict(&new, &new_key), "FAIL", "{}", before.log());
+    assert_eq!(
+        before.verdict_on(Some([&new, &new_key])),
+        "FAIL",
+        "{}",
+        before.log()
+    );
     host.check(&mut page, "Trust both", 0);
     host.check(&mut page, "Trust both", 1);
     // Without a restart.
-    assert_eq!(before.verdict(&new, &new_key), "OK", "{}", before.log());
-    assert_eq!(before.verdict(&old, &old_key), "OK", "{}", before.log());
+    assert_eq!(
+        before.verdict_on(Some([&new, &new_key])),
+        "OK",
+        "{}",
+        before.log()
+    );
+    assert_eq!(
+        before.verdict_on(Some([&old, &old_key])),
+        "OK",
+        "{}",
+        before.log()
+    );
     let both = file(&host, "both.pem");
     // By the file alone: the directory of links is empty.
     host.dir.create_dir("empty");
@@ -116,12 +136,32 @@ fn a_successor_is_trusted_beside_the_ca_and_then_alone() {
         let shown = s_client_starttls(after.port, ca, "mail.example.com", &[]);
         assert!(shown.verified, "{}\n{}", shown.ran, after.log());
     }
-    assert_eq!(after.verdict(&old, &old_key), "OK", "{}", after.log());
-    assert_eq!(after.verdict(&new, &new_key), "OK", "{}", after.log());
+    assert_eq!(
+        after.verdict_on(Some([&old, &old_key])),
+        "OK",
+        "{}",
+        after.log()
+    );
+    assert_eq!(
+        after.verdict_on(Some([&new, &new_key])),
+        "OK",
+        "{}",
+        after.log()
+    );
 
     host.check(&mut page, "Drop the old one", 0);
-    assert_eq!(after.verdict(&old, &old_key), "FAIL", "{}", after.log());
-    assert_eq!(after.verdict(&new, &new_key), "OK", "{}", after.log());
+    assert_eq!(
+        after.verdict_on(Some([&old, &old_key])),
+        "FAIL",
+        "{}",
+        after.log()
+    );
+    assert_eq!(
+        after.verdict_on(Some([&new, &new_key])),
+        "OK",
+        "{}",
+        after.log()
+    );
     page.finish();
 }
 

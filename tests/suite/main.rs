@@ -4,6 +4,7 @@
 mod book;
 mod clock;
 mod docs;
+mod faithful;
 mod full_disk;
 mod hostile;
 mod init;

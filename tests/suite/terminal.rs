@@ -790,6 +790,41 @@ fn any_kind_of_terminal_will_do() {
 }
 
 #[test]
+fn what_a_request_will_not_get_is_in_the_review() {
+    let Some(terminal) = Terminal::with_ca() else {
+        return;
+    };
+    let key = ["-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem"];
+    let request = ["req", "-new", "-subj", "/CN=mx1.example.org"];
+    let wishes = [
+        "basicConstraints=critical,CA:TRUE",
+        "keyUsage=digitalSignature,keyCertSign",
+        "extendedKeyUsage=serverAuth,codeSigning,1.2.3",
+        "1.2.3.4=critical,ASN1:NULL",
+        "subjectAltName=DNS:mx1.example.org,URI:http://x",
+    ];
+    let wishes = wishes.map(|wish| ["-addext", wish]).concat();
+    terminal
+        .dir
+        .openssl(&[&request[..], &key, &["-out", "any.csr"], &wishes].concat());
+    terminal.start("mailca --ca CA sign any.csr");
+    let review = terminal.wait_for_question(CONFIRM);
+    let review = review.split_whitespace().collect::<Vec<_>>().join(" ");
+    let note = |wish| format!("Note the request asks for {wish}, which it does not get ");
+    let notes = [
+        "keyUsage keyCertSign",
+        "extendedKeyUsage codeSigning, 1.2.3",
+        "basicConstraints CA:TRUE",
+        "the critical extension 1.2.3.4",
+        "the name URI:http://x",
+    ];
+    let notes: String = notes.map(note).concat();
+    assert_shows(&review, &[&format!("{notes}Sign the certificate?")]);
+    terminal.enter("n");
+    terminal.exits("1");
+}
+
+#[test]
 fn a_hostile_request_cannot_steer_the_terminal() {
     let Some(terminal) = Terminal::with_ca() else {
         return;

@@ -13,7 +13,7 @@ mod user;
 
 pub use ca::Ca;
 pub use dir::TestDir;
-pub use run::{Ran, find, openssl, require, run, run_with, tell};
+pub use run::{Ran, find, openssl, require, require_folder, run, run_with, tell};
 pub use sendmail::{BASE_MC, Sendmail};
 pub use smtp::{Smtp, s_client_starttls};
 pub use tree::Tree;

@@ -121,7 +121,18 @@ pub fn require(tools: &[&str]) -> bool {
     if missing.is_empty() {
         return true;
     }
-    let what = format!("{missing:?} not found: run tests/setup");
+    lacking(&format!("{missing:?}"))
+}
+
+/// Whether a folder that a package brings is here; the same if not.
+#[track_caller]
+pub fn require_folder(folder: &str) -> bool {
+    Path::new(folder).is_dir() || lacking(folder)
+}
+
+#[track_caller]
+fn lacking(what: &str) -> bool {
+    let what = format!("{what} not found: run tests/setup");
     assert!(std::env::var_os("CI").is_none(), "{what}");
     tell(&format!("SKIPPED: {what}"));
     false
