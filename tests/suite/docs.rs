@@ -126,7 +126,12 @@ fn a_successor_is_trusted_beside_the_ca_and_then_alone() {
     );
     let by_file = Sendmail::start(User::me(), &bundle);
     for (cert, key) in [(&old, &old_key), (&new, &new_key)] {
-        assert_eq!(by_file.verdict(cert, key), "OK", "{}", by_file.log());
+        assert_eq!(
+            by_file.verdict_on(Some([cert, key])),
+            "OK",
+            "{}",
+            by_file.log()
+        );
         host.dir.openssl(&["verify", "-CAfile", &both, cert]);
     }
 
