@@ -225,8 +225,8 @@ fn survives_with(words: &[&str], effect: Effect) {
         let died = power.is_some() || !matches!(fault, None | Some((_, Fault::Error(_))));
         let finished = fault.is_none_or(|(at, _)| at >= changes.len());
         let after = place.run(&["issue", "after.example.com"]);
-        let mut changed = place.effect().since(before);
-        changed.certificates = changed.certificates.saturating_sub(1);
+        let mut effects = place.effect().since(before);
+        effects.certificates = effects.certificates.saturating_sub(1);
         let mut problem = place.broken();
         if after.exit != Exit::Done {
             problem = format!("{problem}; the next command failed: {}", after.stderr);
@@ -238,8 +238,8 @@ fn survives_with(words: &[&str], effect: Effect) {
             Exit::Refused => [Effect::NONE, Effect::NONE],
             _ => [Effect::NONE, effect],
         };
-        if !expected.contains(&changed) {
-            problem = format!("{problem}; exit {:?}, but {changed:?}", ran.exit);
+        if !expected.contains(&effects) {
+            problem = format!("{problem}; exit {:?}, but {effects:?}", ran.exit);
         }
         let names_a_file = ran.stderr.contains(&*place.0.path().to_string_lossy());
         if !died && ran.exit != Exit::Done && !names_a_file {
