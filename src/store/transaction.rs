@@ -259,6 +259,7 @@ impl<'a> Transaction<'a> {
         self.store.check_request()?;
         let mut steps = Vec::new();
         if let Some(key) = key {
+            refuse_taken(&self.store.hosts.next(host), host)?;
             let from = self.stage(host, key, None)?;
             steps.push(Step::AwaitCertificate {
                 host: host.into(),
@@ -513,6 +514,22 @@ fn refuse_unwritable(path: &Path) -> Result<(), FileError> {
         _ => return Ok(()),
     };
     Err(FileError::new("write", path, problem))
+}
+
+// A folder with nothing in it may be left of a key that somebody has taken away.
+fn refuse_taken(folder: &Path, host: &str) -> Result<(), HostError> {
+    let is_free = match fs::symlink_metadata(folder) {
+        Ok(found) => found.is_dir() && folder.read_dir().is_ok_and(|mut all| all.next().is_none()),
+        Err(_) => true,
+    };
+    if is_free {
+        return Ok(());
+    }
+    Err(HostError::NameTaken {
+        path: folder.to_owned(),
+        other: "something else".into(),
+        host: format!("the new key of {host}"),
+    })
 }
 
 fn refuse_other_than_link(path: &Path) -> Result<(), FileError> {
