@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 
 use super::pem_text;
 use super::public_key::{Curve, PublicKeyKind, oid_name, rsa_size};
+use super::stack;
 
 #[cfg(test)]
 mod tests;
@@ -254,14 +255,14 @@ impl PrivateKey {
     /// # Errors
     /// [`KeyError::Generate`] when the system has no randomness to give.
     pub fn generate(key_type: KeyType) -> Result<Self, KeyError> {
-        match key_type {
+        stack::wiped_after(|| match key_type {
             KeyType::P256 => Self::generate_curve(key_type, &rcgen::PKCS_ECDSA_P256_SHA256),
             KeyType::P384 => Self::generate_curve(key_type, &rcgen::PKCS_ECDSA_P384_SHA384),
             KeyType::Ed25519 => Self::generate_curve(key_type, &rcgen::PKCS_ED25519),
             KeyType::Rsa2048 => Self::generate_rsa(key_type, 2048),
             KeyType::Rsa3072 => Self::generate_rsa(key_type, 3072),
             KeyType::Rsa4096 => Self::generate_rsa(key_type, 4096),
-        }
+        })
     }
 
     fn generate_curve(
@@ -301,7 +302,7 @@ impl PrivateKey {
     /// # Errors
     /// [`KeyError::Encode`], which no key of this size can cause.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
-        Ok(self.pkcs8.to_pem("PRIVATE KEY", LineEnding::LF)?)
+        stack::wiped_after(|| Ok(self.pkcs8.to_pem("PRIVATE KEY", LineEnding::LF)?))
     }
 
     /// PKCS#8 in PEM, encrypted under PBES2 (RFC 8018): PBKDF2-HMAC-SHA256 with 600,000
@@ -316,9 +317,11 @@ impl PrivateKey {
         let parameters =
             pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(PBKDF2_ROUNDS, &salt, iv)
                 .map_err(pkcs8::Error::from)?;
-        let info: PrivateKeyInfoRef<'_> = self.pkcs8.decode_msg()?;
-        let encrypted = info.encrypt_with_params(parameters, &*passphrase.0)?;
-        Ok(encrypted.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)?)
+        stack::wiped_after(|| {
+            let info: PrivateKeyInfoRef<'_> = self.pkcs8.decode_msg()?;
+            let encrypted = info.encrypt_with_params(parameters, &*passphrase.0)?;
+            Ok(encrypted.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)?)
+        })
     }
 
     /// The digest this key signs with when `wanted` is asked for (SHA-256 where nothing is).
@@ -365,10 +368,12 @@ impl PrivateKey {
             kind: self.kind,
             reason: error.to_string(),
         };
-        let pair = load(self.kind, self.digest_for(Some(digest)), &self.pkcs8).map_err(failed)?;
+        let bytes = stack::wiped_after(|| {
+            load(self.kind, self.digest_for(Some(digest)), &self.pkcs8)?.sign(message)
+        });
         Ok(Signature {
             algorithm: self.signature_algorithm(digest),
-            bytes: pair.sign(message).map_err(failed)?,
+            bytes: bytes.map_err(failed)?,
         })
     }
 
@@ -482,7 +487,7 @@ impl EncodedKey {
     /// [`KeyError::Malformed`] for a key block that cannot be read, [`KeyError::Unsupported`]
     /// for one in a form that no passphrase would open, so that none is asked for in vain.
     pub fn find(pem: &[u8]) -> Result<Option<Self>, KeyError> {
-        let Some((label, der)) = find_block(pem)? else {
+        let Some((label, der)) = stack::wiped_after(|| find_block(pem))? else {
             return Ok(None);
         };
         let form = match label {
@@ -512,6 +517,10 @@ impl EncodedKey {
     /// [`KeyError::Malformed`], [`KeyError::Inconsistent`] and [`KeyError::Unsupported`]
     /// for what no passphrase mends.
     pub fn unlock(self, passphrase: Option<&Passphrase>) -> Result<PrivateKey, KeyError> {
+        stack::wiped_after(|| self.open(passphrase))
+    }
+
+    fn open(self, passphrase: Option<&Passphrase>) -> Result<PrivateKey, KeyError> {
         match self.0 {
             Form::Pkcs8(der) => PrivateKey::from_pkcs8(der.as_bytes()),
             Form::Pkcs1(der) => PrivateKey::from_pkcs1(der.as_bytes()),

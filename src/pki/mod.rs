@@ -22,6 +22,7 @@ pub mod revocation;
 pub mod serial;
 pub mod signature;
 pub mod signed;
+mod stack;
 pub mod tbs;
 pub mod text;
 

@@ -7,6 +7,7 @@ pub mod host;
 pub mod lock;
 pub mod open;
 pub mod passphrase;
+pub mod process;
 pub mod progress;
 pub mod prompt;
 pub mod signals;

@@ -11,19 +11,22 @@ use std::time::{Duration, Instant};
 
 use super::support::{TestDir, require, run};
 
-const PASSPHRASE: &str = "sesame-43-open";
-const CONFIRM: &str = "Sign the certificate? [y/N]";
+const PASSPHRASE: &str = Terminal::PASSPHRASE;
+pub(super) const CONFIRM: &str = "Sign the certificate? [y/N]";
+pub(super) const CA_PASSPHRASE: &str = "Passphrase for CA key CA/private/cakey.pem:";
 const REVOKE: &str = "Revoke the certificate? [y/N]";
-const CA_PASSPHRASE: &str = "Passphrase for CA key CA/private/cakey.pem:";
 const NEW_PASSPHRASE: &str = "Passphrase for the new CA key:";
 const AGAIN: &str = "The same again:";
 
 /// A shell in a terminal, in a directory of its own.
-struct Terminal {
-    dir: TestDir,
+pub(super) struct Terminal {
+    pub dir: TestDir,
 }
 
 impl Terminal {
+    /// The passphrase of the CA beside it.
+    pub const PASSPHRASE: &str = "sesame-43-open-it";
+
     /// A terminal without a CA; `None` where the tools are missing.
     fn open() -> Option<Self> {
         Self::of_width(100)
@@ -66,7 +69,7 @@ impl Terminal {
     }
 
     /// A terminal beside a CA whose key is encrypted.
-    fn with_ca() -> Option<Self> {
+    pub fn with_ca() -> Option<Self> {
         Self::open().map(Self::make_ca)
     }
 
@@ -107,7 +110,7 @@ impl Terminal {
     }
 
     /// Types text, and presses no key besides.
-    fn type_text(&self, text: &str) {
+    pub fn type_text(&self, text: &str) {
         self.tmux(&["send-keys", "-l", "--", text]);
     }
 
@@ -126,7 +129,7 @@ impl Terminal {
     }
 
     #[track_caller]
-    fn wait_until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
+    pub fn wait_until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
         let start = Instant::now();
         loop {
             let screen = self.screen();
@@ -147,7 +150,7 @@ impl Terminal {
     /// Waits until a question is the last thing on the screen, without an answer; one for a secret
     /// is open once the echo is off.
     #[track_caller]
-    fn wait_for_question(&self, question: &str) -> String {
+    pub fn wait_for_question(&self, question: &str) -> String {
         let screen = self.wait_until(question, |screen| {
             let line = last_line(screen);
             line.starts_with(question) && (line.ends_with(':') || line.ends_with("[y/N]"))
@@ -165,13 +168,13 @@ impl Terminal {
     }
 
     #[track_caller]
-    fn answer(&self, question: &str, answer: &str) {
+    pub fn answer(&self, question: &str, answer: &str) {
         self.wait_for_question(question);
         self.enter(answer);
     }
 
     /// Starts a command on an empty screen.
-    fn start(&self, command: &str) {
+    pub fn start(&self, command: &str) {
         self.enter("stty -g >before; echo prepared");
         self.wait_until("a free shell", |screen| {
             screen.trim_end().ends_with("\nprepared\nready>")
