@@ -546,14 +546,17 @@ fn pipes_of_a_shell_are_read_to_their_end() {
 fn what_is_no_ca_directory_is_refused() {
     for user in users() {
         let ca = prepared(user);
-        ca.dir.create_dir("closed");
-        let closed = ca.dir.path().join("closed");
-        fs::set_permissions(closed, Permissions::from_mode(0o000)).expect("chmod");
+        let closed = ca.dir.create_dir("closed");
+        let set_mode = |mode| {
+            fs::set_permissions(&closed, Permissions::from_mode(mode)).expect("chmod");
+        };
         run(ca.dir.command("mkfifo").arg("fifo")).exits(0);
         for (target, link) in [("loop", "loop"), ("nowhere", "dangling")] {
             symlink(target, ca.dir.path().join(link)).expect("a link");
         }
+        set_mode(0o700);
         let before = ca.tree();
+        set_mode(0o000);
         let long = "x/".repeat(2000);
         for place in [
             "pass",
@@ -570,6 +573,7 @@ fn what_is_no_ca_directory_is_refused() {
                 assert_clear(&ran, place);
             }
         }
+        set_mode(0o700);
         before.assert_unchanged(ca.dir.path(), "no CA directory");
     }
 }
