@@ -15,9 +15,10 @@ use libfuzzer_sys::fuzz_target;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 13] = [
+const TARGETS: [(&str, Target); 14] = [
     ("certificate", pki::certificate),
     ("conf", store::conf),
+    ("crl", pki::crl),
     ("hosts", words::hosts),
     ("index", store::index),
     ("journal", store::journal),

@@ -3,6 +3,7 @@
 use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Encode, Sequence, Tag};
 use mailca::pki::certificate::Certificate;
+use mailca::pki::certificate_list::CertificateList;
 use mailca::pki::extensions;
 use mailca::pki::general_name::GeneralName;
 use mailca::pki::key::{EncodedKey, Passphrase};
@@ -11,6 +12,7 @@ use mailca::pki::policy::Policy;
 use mailca::pki::profile::Profile;
 use mailca::pki::public_key;
 use mailca::pki::request::{Request, RequestError, Strength};
+use mailca::pki::revocation::Revocation;
 use mailca::pki::serial::SerialNumber;
 use mailca::pki::tbs::TbsCertificate;
 use mailca::store::index::{self, Row};
@@ -34,7 +36,8 @@ pub fn request(data: &[u8]) {
 
 fn check_request(request: &Request) {
     check_name(&request.subject);
-    for name in request.names.iter().chain(&request.names_from_subject()) {
+    let names = request.names.iter().flatten();
+    for name in names.chain(&request.names_from_subject()) {
         check_general_name(name);
     }
 }
@@ -84,7 +87,7 @@ pub fn sign(data: &[u8]) {
     };
     let request = match Request::read(&bytes, None, Strength::Current) {
         Ok(request) => request,
-        Err(RequestError::BadSignature) => panic!("a good signature"),
+        Err(RequestError::Signature(error)) => panic!("a good signature: {error}"),
         Err(_) => return,
     };
     check_request(&request);
@@ -137,10 +140,13 @@ fn issue(request: &Request, choice: usize) {
     };
     let serial: SerialNumber = "0A".parse().expect("a number");
     let spki = &request.subject_public_key_info;
+    let Ok(names) = &request.names else {
+        return;
+    };
     let extensions = extensions::of_end_entity(
         profile,
         spki,
-        &request.names,
+        names,
         subject.is_empty(),
         &ca.certificate,
         None,
@@ -163,7 +169,7 @@ fn issue(request: &Request, choice: usize) {
     assert_eq!(certificate.issuer.as_der(), ca.certificate.subject.as_der());
     assert_eq!(&certificate.subject_public_key_info, spki);
     assert_eq!(certificate.purposes, profile.purposes());
-    assert_eq!(certificate.names, request.names);
+    assert_eq!(&certificate.names, names);
     check_certificate(&certificate);
 }
 
@@ -183,8 +189,8 @@ fn check_certificate(certificate: &Certificate) {
     check_name(&certificate.issuer);
     let again = Certificate::from_pem_or_der(certificate.to_pem().as_bytes()).expect("PEM");
     assert_eq!(again.as_der(), certificate.as_der());
-    for name in &certificate.names {
-        let _ = certificate.bounds.permit(name);
+    if let Some(bounds) = &certificate.bounds {
+        let _ = bounds.check_end_entity(&certificate.subject, &certificate.names);
     }
     let _ = (Profile::of(certificate), certificate.title());
     let line = index::line_of(certificate);
@@ -196,6 +202,25 @@ fn check_certificate(certificate: &Certificate) {
         certificate.not_after < world::now(),
         "{line}"
     );
+}
+
+/// A CRL, and the field of the register that says of a revocation what its entries say.
+pub fn crl(data: &[u8]) {
+    if let Ok(list) = CertificateList::from_pem_or_der(data) {
+        check_name(&list.issuer);
+        let _ = list.verify_signature(&world::ca().certificate);
+        let again = CertificateList::from_der(list.as_der().to_vec()).expect("the same");
+        assert_eq!(again.entries().count(), list.entries().count());
+        for entry in list.entries().flatten() {
+            let found = list.find(&entry.serial_number());
+            assert!(found.is_ok_and(|found| found.is_some()));
+        }
+    }
+    let field = String::from_utf8_lossy(data);
+    if let Some(revocation) = Revocation::parse(&field) {
+        let again = Revocation::parse(&revocation.to_field());
+        assert_eq!(again, Some(revocation), "{field}");
+    }
 }
 
 /// A private key, encrypted with the passphrase `fuzz` or not.

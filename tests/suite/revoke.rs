@@ -378,7 +378,7 @@ fn without_an_answer_nothing_is_revoked() {
     }
     let ca = Ca::encrypted();
     ca.ok(&["issue", HOST, "--yes", "--passphrase-file=pass"]);
-    ca.dir.write("wrong", "wrong\n");
+    ca.dir.write_secret("wrong", "wrong\n");
     for (words, why) in [
         (
             &["revoke", HOST, "--passphrase-file=pass"][..],

@@ -209,7 +209,7 @@ fn secrets_in(key: &str, passphrase: &[&str]) -> Vec<String> {
 /// A CA with hosts and waiting keys, by every command; what each said.
 fn worked_with(ca: &Ca) -> Vec<Ran> {
     let pass = "--passphrase-file=pass";
-    ca.dir.write("wrong", "not the one\n");
+    ca.dir.write_secret("wrong", "not the one\n");
     ca.dir
         .write("hosts.txt", "h1.example.test\nh2.example.test\n");
     let mut said = Vec::new();
