@@ -86,9 +86,11 @@ pub fn create(root: &Path, ca: &NewCa<'_>) -> Result<(), CreateError> {
     }
 }
 
+// It belongs to whoever makes it, and not to the owner of the directory it is in: on Debian,
+// /etc/mail is the mail daemon's.
 fn make(root: &Path, ca: &NewCa<'_>) -> Result<(), CreateError> {
-    let place = existing_ancestor(root);
-    let stage = stage_in(place, ca)?;
+    let stage = stage_in(existing_ancestor(root))?;
+    write(stage.path(), ca)?;
     let parent = files::parent(root);
     files::create_dirs(parent)?;
     files::set_dir_mode(stage.path(), 0o755)?;
@@ -108,7 +110,9 @@ fn fill(root: &Path, ca: &NewCa<'_>) -> Result<(), CreateError> {
     let lock = lock::acquire(&lock_file, Duration::ZERO)?;
     let mut made = vec![lock_file];
     let filled = refuse_existing(root).and_then(|()| {
-        let stage = stage_in(root, ca)?;
+        let stage = stage_in(root)?;
+        files::adopt_dir(stage.path())?;
+        write(stage.path(), ca)?;
         for (name, mode) in DIRECTORIES {
             let path = root.join(name);
             if !path.exists() {
@@ -137,8 +141,8 @@ fn fill(root: &Path, ca: &NewCa<'_>) -> Result<(), CreateError> {
     filled
 }
 
-fn stage_in(place: &Path, ca: &NewCa<'_>) -> Result<tempfile::TempDir, FileError> {
-    let stage = tempfile::Builder::new()
+fn stage_in(place: &Path) -> Result<tempfile::TempDir, FileError> {
+    tempfile::Builder::new()
         .prefix(".mailca-init-")
         .tempdir_in(place)
         .map_err(|error| {
@@ -147,9 +151,10 @@ fn stage_in(place: &Path, ca: &NewCa<'_>) -> Result<tempfile::TempDir, FileError
                 .raw_os_error()
                 .map_or(error, io::Error::from_raw_os_error);
             FileError::new("create a directory in", place, source)
-        })?;
-    let path = stage.path();
-    files::adopt_dir(path)?;
+        })
+}
+
+fn write(path: &Path, ca: &NewCa<'_>) -> Result<(), FileError> {
     for (name, mode) in DIRECTORIES {
         files::create_dir(&path.join(name), mode)?;
     }
@@ -167,8 +172,7 @@ fn stage_in(place: &Path, ca: &NewCa<'_>) -> Result<tempfile::TempDir, FileError
             _ => files::create_link(&target, Path::new("cacert.pem"))?,
         }
     }
-    files::sync_filesystem(path)?;
-    Ok(stage)
+    files::sync_filesystem(path)
 }
 
 fn file_name(name: &str, ca: &NewCa<'_>) -> String {

@@ -546,7 +546,7 @@ fn what_root_makes_in_somebody_s_ca_belongs_to_that_user() {
     }
     let user = User::ordinary();
     let ca = Ca::unmade(user);
-    ca.dir.create_dir("mine");
+    ca.dir.create_dir("CA");
     let as_root = |words: &[&str]| {
         let mut command = mailca();
         command.args(["--ca", "CA"]).args(words).arg("--yes");
@@ -557,7 +557,6 @@ fn what_root_makes_in_somebody_s_ca_belongs_to_that_user() {
         assert_eq!(all.exits(0).stdout, "", "{words:?}");
     };
     as_root(&["init", "--subject=/CN=Test CA", "--no-passphrase"]);
-    as_root(&["init", "mine", "--subject=/CN=Test CA", "--no-passphrase"]);
     as_root(&["req", HOST]);
     as_root(&["sign"]);
     as_root(&["issue", HOST, "--san=x.example.test", "--replace"]);
@@ -566,6 +565,33 @@ fn what_root_makes_in_somebody_s_ca_belongs_to_that_user() {
     as_root(&["sign", "out/other.example.test.csr", "--out-dir=out"]);
     // It is usable: that user goes on.
     ca.ok(&["issue", "last.example.test", "--yes"]);
+}
+
+#[test]
+fn a_new_ca_belongs_to_whoever_made_it() {
+    if !User::me().is_root() {
+        return;
+    }
+    // As /etc/mail is the mail daemon's on Debian, with its group for what is made there.
+    let dir = TestDir::of(User::ordinary());
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o2755)).unwrap();
+    for words in [
+        &["init", "--subject=/CN=Test CA", "--no-passphrase"][..],
+        &["issue", HOST],
+        &["req", "mx.example.test"],
+    ] {
+        let mut command = mailca();
+        command.args(["--ca", "CA", "--yes"]).args(words);
+        run(command.current_dir(dir.path())).exits(0);
+        let find = run(Command::new("find")
+            .arg(dir.file("CA"))
+            .args(["!", "-user", "root"]));
+        assert_eq!(find.exits(0).stdout, "", "{words:?}");
+        let find = run(Command::new("find")
+            .arg(dir.file("CA"))
+            .args(["!", "-type", "l", "-perm", "/6022"]));
+        assert_eq!(find.exits(0).stdout, "", "{words:?}");
+    }
 }
 
 #[test]
