@@ -135,7 +135,7 @@ fn without_ca(
     let key = key(args)?;
     let request = request(subject, names, &key)?;
     if args.key.is_none() {
-        files::create_new(&key_path, key.to_pem()?.as_bytes(), 0o600)?;
+        files::create_own(&key_path, key.to_pem()?.as_bytes(), 0o600)?;
         files::sync_file(&key_path)?;
     }
     if let Err(error) = files::replace(&request_path, request.as_bytes(), 0o644) {

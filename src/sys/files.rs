@@ -189,7 +189,8 @@ pub fn list(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf
     Ok(found)
 }
 
-/// Makes a new file and never overwrites one.
+/// Makes a new file and never overwrites one. What root makes in the directory of another user
+/// belongs to that user.
 ///
 /// # Errors
 /// When something of that name is there, or the file cannot be written.
@@ -199,8 +200,20 @@ pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         .map_err(|error| FileError::new("create", path, error))
 }
 
-/// The same in an open directory, with the owner, group and mode of what `like` leads to, a path
-/// in another open directory, if it leads to something.
+/// The same for a private key outside of a CA directory, which belongs to whoever makes it and to
+/// nobody else: /etc/mail is the mail daemon's on Debian.
+///
+/// # Errors
+/// As [`create_new`].
+pub fn create_own(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let access = Access::New { mode, owner: None };
+    place(path)
+        .and_then(|(folder, name)| write_new(&folder, name, bytes, access))
+        .map_err(|error| FileError::new("create", path, error))
+}
+
+/// As [`create_new`] in an open directory, with the owner, group and mode of what `like` leads to,
+/// a path in another open directory, if it leads to something.
 ///
 /// # Errors
 /// As [`create_new`].

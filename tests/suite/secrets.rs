@@ -547,6 +547,7 @@ fn what_root_makes_in_somebody_s_ca_belongs_to_that_user() {
     let user = User::ordinary();
     let ca = Ca::unmade(user);
     ca.dir.create_dir("CA");
+    let request = ca.request("other.example.test", &[]);
     let as_root = |words: &[&str]| {
         let mut command = mailca();
         command.args(["--ca", "CA"]).args(words).arg("--yes");
@@ -561,14 +562,13 @@ fn what_root_makes_in_somebody_s_ca_belongs_to_that_user() {
     as_root(&["sign"]);
     as_root(&["issue", HOST, "--san=x.example.test", "--replace"]);
     as_root(&["issue", "mx.example.test"]);
-    as_root(&["req", "other.example.test", "--out-dir=out"]);
-    as_root(&["sign", "out/other.example.test.csr", "--out-dir=out"]);
+    as_root(&["sign", &request, "--out-dir=out"]);
     // It is usable: that user goes on.
     ca.ok(&["issue", "last.example.test", "--yes"]);
 }
 
 #[test]
-fn a_new_ca_belongs_to_whoever_made_it() {
+fn a_new_ca_and_a_new_key_belong_to_whoever_made_them() {
     if !User::me().is_root() {
         return;
     }
@@ -592,6 +592,11 @@ fn a_new_ca_belongs_to_whoever_made_it() {
             .args(["!", "-type", "l", "-perm", "/6022"]));
         assert_eq!(find.exits(0).stdout, "", "{words:?}");
     }
+    let mut command = mailca();
+    command.args(["req", HOST, "--out-dir=."]);
+    run(command.current_dir(dir.path())).exits(0);
+    let key = fs::metadata(dir.file(&format!("{HOST}.key"))).unwrap();
+    assert_eq!((key.uid(), key.mode() & 0o7777), (0, 0o600));
 }
 
 #[test]
