@@ -2,8 +2,7 @@
 //!
 //! Whatever form a key was read from, it is kept as PKCS#8 version 1 (RFC 5208),
 //! the one form that every OpenSSL reads: 3.0 refuses the version 2 of RFC 5958
-//! that ring writes for Ed25519. The signing key of the backend exists only while
-//! it signs.
+//! that ring writes for Ed25519.
 
 use std::fmt;
 use std::str::FromStr;
@@ -247,6 +246,8 @@ pub struct PrivateKey {
     kind: PublicKeyKind,
     public: Vec<u8>,
     pkcs8: SecretDocument,
+    // Of RSA it signs with SHA-256 only. On the heap, which is wiped: a move leaves a copy behind.
+    pair: Box<Zeroizing<KeyPair>>,
 }
 
 impl PrivateKey {
@@ -368,12 +369,15 @@ impl PrivateKey {
             kind: self.kind,
             reason: error.to_string(),
         };
-        let bytes = stack::wiped_after(|| {
-            load(self.kind, self.digest_for(Some(digest)), &self.pkcs8)?.sign(message)
+        let signed = stack::wiped_after(|| match (self.kind, digest) {
+            (PublicKeyKind::Rsa { .. }, Digest::Sha384 | Digest::Sha512) => {
+                load(self.kind, digest, &self.pkcs8)?.sign(message)
+            }
+            _ => self.pair.sign(message),
         });
         Ok(Signature {
             algorithm: self.signature_algorithm(digest),
-            bytes: bytes.map_err(failed)?,
+            bytes: signed.map_err(failed)?,
         })
     }
 
@@ -443,6 +447,7 @@ impl PrivateKey {
             kind,
             public: pair.subject_public_key_info(),
             pkcs8,
+            pair: Box::new(pair),
         })
     }
 }
