@@ -274,6 +274,9 @@ pub(super) fn oid_name(oid: ObjectIdentifier) -> String {
     match oid {
         SECP256K1 => "secp256k1".into(),
         ECDSA_WITH_SHA1 => "ecdsa-with-SHA1".into(),
+        // What most requests are signed with: it takes long to find in the database.
+        rfc5912::ECDSA_WITH_SHA_256 => "ecdsa-with-SHA256".into(),
+        rfc5912::SHA_256_WITH_RSA_ENCRYPTION => "sha256WithRSAEncryption".into(),
         MD4_WITH_RSA => "md4WithRSAEncryption".into(),
         _ => DB.by_oid(&oid).map_or_else(|| oid.to_string(), Into::into),
     }
