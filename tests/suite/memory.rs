@@ -389,6 +389,9 @@ fn while_the_lock_is_waited_for_the_key_is_in_memory_and_the_passphrase_is_not()
     secrets.add_key("the CA", &ca.read("private/cakey.pem"), PASSPHRASE);
     assert_eq!(
         Vec::from_iter(secrets.left_in(mailca.child.id())),
-        ["the number of the CA"]
+        [
+            "the Montgomery form of the CA, reversed",
+            "the number of the CA"
+        ]
     );
 }
