@@ -1,6 +1,7 @@
 //! Files too large for the journal: they are written beside their place before the commit, and
 //! the record names them by their digest, so that no other file of that name is taken for them.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -8,14 +9,15 @@ use std::path::{Path, PathBuf};
 use ring::digest::{Context, SHA256};
 
 use crate::pki::hex;
-use crate::sys::disk;
+use crate::sys::disk::{self, Folder};
 use crate::sys::files::{self, FileError};
 
 const NEW_MODE: u32 = 0o644;
 
 /// A file that is being written beside its place.
 pub struct Staged {
-    path: PathBuf,
+    folder: Folder,
+    name: OsString,
     beside: PathBuf,
     file: File,
     written: u64,
@@ -29,10 +31,16 @@ impl Staged {
     /// When it cannot be made.
     pub fn create(path: &Path) -> Result<Self, FileError> {
         discard(path)?;
-        let beside = beside(path);
+        let target = target(path);
+        let folder = files::open_folder(files::parent(&target))?;
+        let name = target.file_name().unwrap_or_default().to_owned();
+        let temporary = temporary(&name);
+        let beside = folder.path().join(&temporary);
+        let created = folder.create(&temporary);
         Ok(Self {
-            file: files::create_open(&beside)?,
-            path: path.to_owned(),
+            file: created.map_err(|error| FileError::new("create", &beside, error))?,
+            folder,
+            name,
             beside,
             written: 0,
             digest: Context::new(&SHA256),
@@ -45,7 +53,7 @@ impl Staged {
     /// # Errors
     /// When they cannot be set, or the file was not written.
     pub fn finish(self) -> Result<String, FileError> {
-        files::take_access(&self.file, &target(&self.path), NEW_MODE)?;
+        files::take_access(&self.file, &self.folder, &self.name, NEW_MODE)?;
         disk::close(self.file, &self.beside)
             .map_err(|error| FileError::new("write", &self.beside, error))?;
         Ok(hex::lower(self.digest.finish().as_ref()))
@@ -105,7 +113,11 @@ pub fn place(path: &Path, sha256: &str) -> Result<(), FileError> {
 /// # Errors
 /// When it cannot be renamed.
 pub fn put(path: &Path) -> Result<(), FileError> {
-    disk::rename(&beside(path), &target(path))
+    let target = target(path);
+    let folder = files::open_folder(files::parent(&target))?;
+    let name = target.file_name().unwrap_or_default();
+    folder
+        .rename(&temporary(name), &folder, name)
         .map_err(|error| FileError::new("replace", path, error))
 }
 
@@ -130,6 +142,10 @@ fn target(path: &Path) -> PathBuf {
 #[must_use]
 pub fn beside(path: &Path) -> PathBuf {
     let target = target(path);
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    files::parent(&target).join(format!(".{name}.staged"))
+    let name = target.file_name().unwrap_or_default();
+    files::parent(&target).join(temporary(name))
+}
+
+fn temporary(name: &OsStr) -> OsString {
+    format!(".{}.staged", name.to_string_lossy()).into()
 }

@@ -378,15 +378,16 @@ fn access_of_replaced(folder: &Folder, name: &OsStr, mode: u32) -> io::Result<Ac
     }
 }
 
-/// Gives an open file that shall take the place of `path` the owner, group and mode of what is
-/// there; where nothing is, the mode is `mode`.
+/// Gives an open file that shall take a place in an open directory the owner, group and mode of
+/// what is there; where nothing is, the mode is `mode`.
 ///
 /// # Errors
 /// When they cannot be set.
-pub fn take_access(file: &File, path: &Path, mode: u32) -> Result<()> {
-    place(path)
-        .and_then(|(folder, name)| access_of_replaced(&folder, name, mode)?.give(file, path))
-        .map_err(|error| FileError::new("set the owner of", path, error))
+pub fn take_access(file: &File, folder: &Folder, name: &OsStr, mode: u32) -> Result<()> {
+    let path = folder.path().join(name);
+    access_of_replaced(folder, name, mode)
+        .and_then(|access| access.give(file, &path))
+        .map_err(|error| FileError::new("set the owner of", &path, error))
 }
 
 fn write_into_device(path: &Path, bytes: &[u8]) -> io::Result<()> {

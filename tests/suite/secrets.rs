@@ -240,6 +240,13 @@ fn worked_with(ca: &Ca) -> Vec<Ran> {
         &["req", "third.example.test", "--key=CA/private/cakey.pem"],
         &["req", "third.example.test", "--key=pass"],
         &["emit-mc", HOST],
+        &["verify", HOST],
+        &["renew", HOST, pass],
+        &["renew", "h1.example.test", "--new-key", pass],
+        &["revoke", "h2.example.test", pass],
+        &["crl", pass],
+        &["crl", "--passphrase-file=wrong"],
+        &["renew-ca", pass],
         &["req", "waits.example.test"],
     ] {
         for more in [&[][..], &["--json"], &["--quiet"]] {

@@ -180,6 +180,22 @@ fn issue_keeps_what_is_root_s() {
 }
 
 #[test]
+fn revoke_keeps_what_is_root_s() {
+    keeps_what_is_root_s(&["revoke", "mail.example.com"]);
+}
+
+#[test]
+fn renew_keeps_what_is_root_s() {
+    let new = ["--new-key", "--revoke-old"];
+    keeps_what_is_root_s(&[&["renew", "mail.example.com"], &new[..]].concat());
+}
+
+#[test]
+fn renew_ca_keeps_what_is_root_s() {
+    keeps_what_is_root_s(&["renew-ca"]);
+}
+
+#[test]
 fn sign_to_a_file_keeps_what_is_root_s() {
     let out = ["--out", "%/out/a.pem"];
     keeps_what_is_root_s(&[&["sign", "%/out/a.example.com.csr"], &out[..]].concat());
