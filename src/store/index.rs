@@ -216,6 +216,12 @@ pub fn serial_in(line: &[u8]) -> Option<&[u8]> {
     Some(&line[start + 1..end])
 }
 
+/// Whether a line is the row of a revoked certificate.
+#[must_use]
+pub fn is_revoked(line: &[u8]) -> bool {
+    line.starts_with(b"R\t")
+}
+
 /// Date and reason in the line of a revoked certificate.
 #[must_use]
 pub fn revocation_in(line: &[u8]) -> Option<String> {

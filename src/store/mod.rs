@@ -1,6 +1,7 @@
 //! The CA directory: an `openssl ca` directory, read and written as OpenSSL would. Nothing else
 //! in mailca writes there.
 
+pub mod compromised;
 pub mod conf;
 pub mod create;
 pub mod hosts;
@@ -23,10 +24,11 @@ use std::time::Duration;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use self::compromised::CompromisedKeys;
 use self::hosts::{Committed, Hosts};
 use self::issuers::Issuer;
 use self::journal::{Record, Stamp};
-use self::revocation::CompromisedKeys;
+
 use self::settings::{Settings, SettingsError};
 use self::steps::Step;
 use self::transaction::{Transaction, TransactionError};

@@ -1,10 +1,10 @@
-//! Revoking: rows of the register written anew, the keys that must never be certified again, and
-//! the CRL, all staged until the transaction's commit.
+//! Revoking: rows of the register written anew, and the CRL, all staged until the transaction's
+//! commit.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 
@@ -14,7 +14,6 @@ use super::register::{Holders, Recorded, RegisterError, revocation_in_words};
 use super::staged::Staged;
 use super::steps::Step;
 use super::transaction::{Transaction, TransactionError};
-use super::with_suffix;
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::{CertificateList, CertificateListError};
 use crate::pki::crl::Entries;
@@ -27,111 +26,6 @@ use crate::sys::files::{self, FileError};
 const BUFFER: usize = 1 << 18;
 // How many bytes of revoked rows are worth all cores.
 const ROWS: usize = 1 << 20;
-
-/// The public keys of certificates that were revoked because somebody else may have the private
-/// key, by the SHA-256 digest of the SubjectPublicKeyInfo, each with the certificate's serial
-/// number.
-///
-/// The register tells of them, but reading it takes long. What was found is kept beside it, and
-/// holds while nobody but mailca writes to the register.
-#[derive(Debug)]
-pub struct CompromisedKeys {
-    serials: BTreeMap<String, String>,
-    /// whether the file beside the register has them all
-    is_kept: bool,
-}
-
-impl CompromisedKeys {
-    pub(super) fn read(store: &Store, register_is_ours: bool) -> Result<Self, RegisterError> {
-        let kept = files::read_large_if_there(&Self::path(store))?;
-        let mut found = Self {
-            serials: BTreeMap::new(),
-            is_kept: kept.is_some(),
-        };
-        if let Some(text) = kept {
-            let text = String::from_utf8_lossy(&text);
-            let lines = text.lines().filter_map(|line| line.split_once(' '));
-            found.serials = lines
-                .map(|(key, serial)| (key.into(), serial.into()))
-                .collect();
-        }
-        if register_is_ours && found.is_kept {
-            return Ok(found);
-        }
-        let known: HashSet<String> = found.serials.values().cloned().collect();
-        let mut unknown = Vec::new();
-        store.each_line(|line| {
-            if !is_revoked(line) {
-                return;
-            }
-            let text = String::from_utf8_lossy(line);
-            if let Some(row) = Row::parse(&text)
-                && Revocation::parse(row.revoked).is_some_and(|it| it.is_of_compromised_key())
-                && !known.contains(row.serial)
-            {
-                unknown.push(row.serial.to_owned());
-            }
-        })?;
-        for serial in unknown {
-            found.add(store, &serial)?;
-        }
-        Ok(found)
-    }
-
-    fn path(store: &Store) -> PathBuf {
-        with_suffix(&store.settings.database, ".compromised")
-    }
-
-    // A certificate that is no longer there cannot tell its key.
-    fn add(&mut self, store: &Store, serial: &str) -> Result<(), FileError> {
-        let path = store.settings.new_certs_dir.join(format!("{serial}.pem"));
-        let Some(bytes) = files::read_if_there(&path)? else {
-            return Ok(());
-        };
-        if let Ok(certificate) = Certificate::from_pem_or_der(&bytes) {
-            self.add_key(&certificate.subject_public_key_info, serial);
-        }
-        Ok(())
-    }
-
-    fn add_key(&mut self, subject_public_key_info: &[u8], serial: &str) {
-        let key = digest(subject_public_key_info);
-        self.serials.entry(key).or_insert_with(|| {
-            self.is_kept = false;
-            serial.to_owned()
-        });
-    }
-
-    fn serial_of(&self, subject_public_key_info: &[u8]) -> Option<&str> {
-        let found = self.serials.get(&digest(subject_public_key_info));
-        found.map(String::as_str)
-    }
-
-    pub(super) fn step(&self, store: &Store) -> Option<Step> {
-        if self.is_kept {
-            return None;
-        }
-        let mut text = String::new();
-        for (key, serial) in &self.serials {
-            text = text + key + " " + serial + "\n";
-        }
-        let path = Self::path(store);
-        let path = path.strip_prefix(&store.settings.root).unwrap_or(&path);
-        Some(Step::WriteFile {
-            path: path.to_owned(),
-            text,
-        })
-    }
-}
-
-fn digest(subject_public_key_info: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, subject_public_key_info);
-    hex::lower(digest.as_ref())
-}
-
-fn is_revoked(line: &[u8]) -> bool {
-    line.starts_with(b"R\t")
-}
 
 /// The serial numbers of revoked certificates, whatever their order.
 #[derive(Default, PartialEq, Eq)]
@@ -151,25 +45,6 @@ impl Revoked {
 }
 
 impl Store {
-    /// The serial number of a certificate of this key that was revoked because the key was
-    /// compromised, if there is one.
-    ///
-    /// # Errors
-    /// When the register or newcerts cannot be read.
-    pub fn compromised(
-        &self,
-        subject_public_key_info: &[u8],
-    ) -> Result<Option<String>, RegisterError> {
-        let keys = if let Some(keys) = self.compromised_keys.get() {
-            keys
-        } else {
-            let read = CompromisedKeys::read(self, self.register_is_ours)?;
-            self.compromised_keys.get_or_init(|| read)
-        };
-        let serial = keys.serial_of(subject_public_key_info);
-        Ok(serial.map(str::to_owned))
-    }
-
     /// Why this CRL is not one of what is revoked now, `None` where it is.
     ///
     /// # Errors
@@ -181,7 +56,7 @@ impl Store {
             listed.add(entry.serial);
         }
         self.each_line(|line| {
-            if is_revoked(line) {
+            if index::is_revoked(line) {
                 let serial = str::from_utf8(index::serial_in(line).unwrap_or_default());
                 recorded.add(&serial.ok().and_then(hex::octets).unwrap_or_default());
             }
@@ -381,7 +256,7 @@ impl Transaction<'_> {
         let mut rows = Vec::new();
         let mut failed = None;
         index::lines(&self.register(), |_, line| {
-            if is_revoked(line) {
+            if index::is_revoked(line) {
                 rows.extend_from_slice(line);
                 rows.push(b'\n');
             }
@@ -415,7 +290,7 @@ impl Transaction<'_> {
     }
 
     fn push(&self, entries: &mut Entries, line: &[u8]) -> Result<(), TransactionError> {
-        if !is_revoked(line) {
+        if !index::is_revoked(line) {
             return Ok(());
         }
         let path = || self.store.settings.database.clone();

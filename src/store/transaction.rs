@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::compromised::CompromisedKeys;
 use super::hosts::{self, HostError, KEY};
 use super::index;
 use super::journal::{Journal, JournalError, Stamp};
 use super::register::{Holders, RegisterError};
-use super::revocation::CompromisedKeys;
 use super::staged;
 use super::steps::{PublishError, Step};
 use super::{Store, journal_path, with_suffix};
