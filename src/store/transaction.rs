@@ -120,7 +120,8 @@ impl<'a> Transaction<'a> {
     pub(super) fn begin(store: &'a Store, wait: Duration) -> Result<Self, TransactionError> {
         let database = &store.settings.database;
         let lock = lock::acquire(&with_suffix(database, ".lock"), wait)?;
-        let mode = files::mode(database).unwrap_or(0o644);
+        // As readable as the register. But what is in it will be done, by whoever writes next.
+        let mode = files::mode(database).unwrap_or(0o644) & !0o022;
         let journal = Journal::open(&journal_path(&store.settings), mode)?;
         let mut transaction = Self {
             store,

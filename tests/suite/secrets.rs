@@ -547,6 +547,15 @@ fn what_is_planted_in_the_place_of_the_lock_or_the_journal_is_not_written_to() {
 }
 
 #[test]
+fn only_its_owner_can_write_what_the_next_command_does() {
+    let ca = Ca::new();
+    ca.chmod("index.txt", 0o666);
+    ca.ok(&["issue", HOST, "--yes"]);
+    assert_eq!(ca.mode("index.txt.journal"), 0o644);
+    assert_eq!(ca.mode("index.txt.lock"), 0o600);
+}
+
+#[test]
 fn what_root_makes_in_somebody_s_ca_belongs_to_that_user() {
     if !User::me().is_root() {
         return;
