@@ -294,7 +294,7 @@ pub fn ending(
     }
     let mut found: Vec<Selected> = last.into_values().collect();
     found.retain(|one| !one.certificate.as_ref().is_some_and(&is_known));
-    found.sort_by_key(|one| one.row.not_after);
+    found.sort_by_key(|one| (one.row.not_after, one.row.serial.clone()));
     Ok(found)
 }
 
