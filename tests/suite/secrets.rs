@@ -194,8 +194,9 @@ fn secrets_in(key: &str, passphrase: &[&str]) -> Vec<String> {
     let base64 = lines[1][48..].to_owned();
     let hex = lines.iter().skip_while(|line| **line != "priv:").skip(1);
     let hex: Vec<&str> = hex.take_while(|line| **line != "pub:").copied().collect();
-    let hex = hex.join("").trim_start_matches("00:").to_owned();
-    assert_eq!(hex.len(), 95, "{text}");
+    // 32 octets, zeros too, perhaps behind one for the sign.
+    let hex = hex.join("");
+    let hex = hex[hex.len() - 95..].to_owned();
     let digits = hex.replace(':', "");
     vec![
         base64,
