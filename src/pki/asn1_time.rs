@@ -4,11 +4,11 @@
 use time::macros::format_description;
 use time::{Date, Month, OffsetDateTime, UtcOffset};
 
-/// UTCTime through 2049, then GeneralizedTime.
+/// UTCTime from 1950 through 2049, else GeneralizedTime.
 #[must_use]
 pub fn format(time: OffsetDateTime) -> String {
     let generalized = format_generalized(time);
-    if time.to_offset(UtcOffset::UTC).year() < 2050 {
+    if (1950..2050).contains(&time.to_offset(UtcOffset::UTC).year()) {
         generalized[2..].to_owned()
     } else {
         generalized
@@ -74,6 +74,7 @@ mod tests {
     #[test]
     fn the_form_changes_in_2050_and_both_are_read() {
         let cases = [
+            (datetime!(0026-07-01 00:00:00 UTC), "00260701000000Z"),
             (datetime!(1999-12-31 23:59:59 UTC), "991231235959Z"),
             (datetime!(2049-12-31 23:59:59 UTC), "491231235959Z"),
             (datetime!(2050-01-01 00:00:00 UTC), "20500101000000Z"),
