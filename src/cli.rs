@@ -165,6 +165,19 @@ pub enum Command {
     ///
     /// Every host that trusts the CA needs the new cacert.pem before the old one ends.
     RenewCa(RenewCa),
+    /// Say what needs attention, and when
+    ///
+    /// The CA, the CRL and the current certificate of each host, the most urgent first, with the
+    /// time that each has left, and for what needs attention the command that helps. Of the hosts
+    /// whose keys live elsewhere, each is there with the last certificate of its subject; one that
+    /// ended longer ago than 30 days, or --expiring, is taken for gone.
+    ///
+    /// Attention needs what has ended, was revoked, or is about to end: a host 30 days before, the
+    /// CRL 7 days, and the CA as soon as new certificates would not get their default_days. Less than
+    /// a quarter of that time is critical.
+    ///
+    /// Exit status: 0 nothing needs attention, 3 something does, 1 it cannot be said.
+    Status(Status),
     /// Print the lines that wire a host's certificate into sendmail.mc
     ///
     /// The lines go to standard output and nothing else does, so that they can be appended. They
@@ -431,6 +444,27 @@ pub struct RenewCa {
     /// Lifetime of the new CA certificate in days
     #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
     pub days: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca status
+  mailca status --expiring 60d
+  mailca status --json | jq -r '.ca, .crl, .hosts[] | select(.state != \"ok\") | .remedy'
+  mailca status --nagios
+  mailca status --prometheus >/var/lib/node_exporter/mailca.tmp &&
+      mv /var/lib/node_exporter/mailca.tmp /var/lib/node_exporter/mailca.prom")]
+pub struct Status {
+    /// What ends within this time needs attention, as 60d or 12h [default: 30d for a host, 7d for the CRL, default_days of openssl.cnf for the CA]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub expiring: Option<Duration>,
+    /// One line for Nagios and what understands its plugins; exit status 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+    #[arg(long, conflicts_with_all = ["json", "prometheus"])]
+    pub nagios: bool,
+    /// Metrics for the textfile collector of Prometheus' node_exporter; exit status 0
+    #[arg(long, conflicts_with = "json")]
+    pub prometheus: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::sys::host;
 use crate::sys::prompt::{RealTerminal, Terminal};
+use crate::sys::screen::Screen;
 
 /// Fills a buffer with random bytes.
 pub type Random = dyn Fn(&mut [u8]) -> anyhow::Result<()>;
@@ -30,6 +31,8 @@ pub struct Context {
     pub node_name: String,
     /// standard input
     pub stdin: Box<dyn Read>,
+    /// the terminal that standard output is, if it is one
+    pub screen: Option<Screen>,
     /// standard output: results
     pub stdout: Box<dyn Write>,
     /// standard error: everything else
@@ -49,6 +52,7 @@ impl Context {
             environment: Box::new(|name| std::env::var_os(name)),
             node_name: host::node_name(),
             stdin: unbuffered_stdin(),
+            screen: Screen::of_stdout(&|name| std::env::var_os(name)),
             stdout: Box::new(std::io::stdout()),
             stderr: Box::new(std::io::stderr()),
         }

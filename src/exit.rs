@@ -2,14 +2,42 @@
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub enum Exit {
     /// Done, or nothing to do.
-    Done = 0,
+    Done,
     /// Refused or failed, and nothing changed.
-    Refused = 1,
+    Refused,
     /// The command line makes no sense.
-    Usage = 2,
+    Usage,
     /// Done, and something needs attention; or done in part.
-    Attention = 3,
+    Attention,
+    /// What a monitoring system is told, which has exit statuses of its own.
+    Plugin(Plugin),
+}
+
+/// The service states of the Monitoring Plugins Development Guidelines, section "Plugin Return
+/// Codes".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Plugin {
+    /// Nothing needs attention.
+    Ok,
+    /// Something will.
+    Warning,
+    /// Something does.
+    Critical,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Exit {
+    /// The number by which the process ends.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done | Self::Plugin(Plugin::Ok) => 0,
+            Self::Refused | Self::Plugin(Plugin::Warning) => 1,
+            Self::Usage | Self::Plugin(Plugin::Critical) => 2,
+            Self::Attention | Self::Plugin(Plugin::Unknown) => 3,
+        }
+    }
 }

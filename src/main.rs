@@ -14,5 +14,5 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 fn main() -> ExitCode {
     process::forbid_core_dumps();
     let status = mailca::run(std::env::args_os(), &mut Context::real());
-    ExitCode::from(status as u8)
+    ExitCode::from(status.code())
 }

@@ -12,11 +12,15 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::pki::text;
 
+pub use crate::pki::moment::date;
+
 /// The result of a command.
 #[derive(Debug)]
 pub struct Outcome {
     text: String,
     json: Option<serde_json::Value>,
+    /// the text is fit for a terminal and steers it
+    is_drawn: bool,
     /// how the command ended
     pub exit: Exit,
     /// the certificate that was issued, where the text is all that is told of it
@@ -32,9 +36,17 @@ impl Outcome {
         Ok(Self {
             text: report.to_string(),
             json: Some(serde_json::to_value(report)?),
+            is_drawn: false,
             exit: Exit::Done,
             issued: None,
         })
+    }
+
+    /// A drawing in the place of the words, made for the terminal that standard output is: whoever
+    /// draws has made fit for it what comes from elsewhere.
+    pub fn draw(&mut self, drawing: String) {
+        self.text = drawing;
+        self.is_drawn = true;
     }
 
     /// The text of a file, which `--json` and `--quiet` leave as it is.
@@ -43,6 +55,7 @@ impl Outcome {
         Self {
             text,
             json: None,
+            is_drawn: false,
             exit: Exit::Done,
             issued: None,
         }
@@ -94,8 +107,8 @@ pub fn print(outcome: &Outcome, global: &Global, context: &mut Context) -> io::R
     let text = match &outcome.json {
         Some(json) if global.json => format!("{json:#}\n"),
         Some(_) if global.quiet => return Ok(()),
-        Some(_) => text::for_terminal(&outcome.text),
-        None => outcome.text.clone(),
+        Some(_) if !outcome.is_drawn => text::for_terminal(&outcome.text),
+        _ => outcome.text.clone(),
     };
     write_out(&text, context)
 }
@@ -138,12 +151,6 @@ pub fn write_out(text: &str, context: &mut Context) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
-}
-
-/// The date part of a time, as people read it.
-#[must_use]
-pub fn date(time: time::OffsetDateTime) -> String {
-    time.to_offset(time::UtcOffset::UTC).date().to_string()
 }
 
 /// A time to the second, where the date alone does not tell two apart.

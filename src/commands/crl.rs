@@ -15,7 +15,7 @@ use crate::pki::pem_text;
 use crate::report::{self, Outcome};
 use crate::store::Store;
 use crate::store::register::Holders;
-use crate::sys::files;
+use crate::store::revocation::CrlFault;
 
 #[derive(Serialize)]
 struct Report {
@@ -83,21 +83,11 @@ fn present(store: &Store, now: OffsetDateTime, before: Duration) -> Result<Prese
             "the one before was valid until {end}"
         )));
     }
-    if let Some(why) = store.revoked_besides(&crl)? {
-        return Ok(Present::Due(why));
+    if let Some(fault) = store.crl_fault(&crl)? {
+        return Ok(Present::Due(in_words(&fault)));
     }
     let der = store.settings.crl_der();
-    match files::read_large_if_there(&der)? {
-        None => return Ok(Present::Due(format!("{} was missing", der.display()))),
-        Some(there) if there != crl.as_der() => {
-            return Ok(Present::Due(format!("{} was another one", der.display())));
-        }
-        Some(_) => {}
-    }
     let (link, _) = store.hash_link()?;
-    if !files::exists(&link) {
-        return Ok(Present::Due(format!("{} was missing", link.display())));
-    }
     Ok(Present::Fresh(Report {
         changed: false,
         due: None,
@@ -116,6 +106,19 @@ fn present(store: &Store, now: OffsetDateTime, before: Duration) -> Result<Prese
         },
         next: String::new(),
     }))
+}
+
+fn in_words(fault: &CrlFault) -> String {
+    match fault {
+        CrlFault::Entries { listed, recorded } if listed == recorded => {
+            "the register has other revoked certificates than the one before".into()
+        }
+        CrlFault::Entries { listed, recorded } => format!(
+            "the one before had {listed} revoked certificates, and the register has {recorded}"
+        ),
+        CrlFault::Missing(path) => format!("{} was missing", path.display()),
+        CrlFault::Differs(path) => format!("{} was another one", path.display()),
+    }
 }
 
 fn finish(args: &Crl, report: Report) -> Result<Outcome> {

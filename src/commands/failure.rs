@@ -241,6 +241,7 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
         }
         RegisterError::NoRow { .. }
         | RegisterError::AlreadyRevoked { .. }
+        | RegisterError::Name(_)
         | RegisterError::File(_) => None,
     }
 }

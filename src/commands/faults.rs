@@ -74,6 +74,7 @@ impl Place {
             environment: Box::new(|_| None),
             node_name: "mx.example.com".into(),
             stdin: Box::new(io::empty()),
+            screen: None,
             stdout: Box::new(io::sink()),
             stderr: Box::new(stderr.clone()),
         };

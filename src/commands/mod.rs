@@ -23,6 +23,7 @@ mod selection;
 mod session;
 mod several;
 mod sign;
+mod status;
 mod verify;
 
 use anyhow::Result;
@@ -47,6 +48,7 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::Crl(args) => crl::run(&args, &mut session),
         Command::Renew(args) => renew::run(&args, &mut session),
         Command::RenewCa(args) => renew_ca::run(&args, &mut session),
+        Command::Status(args) => status::run(&args, &mut session),
         Command::EmitMc(args) => emit_mc::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),
         Command::Completions(args) => completions::run(&args),

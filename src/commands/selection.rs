@@ -93,6 +93,11 @@ impl Selected {
             None => self.row.subject.clone(),
         }
     }
+
+    /// The CN of its subject, else its first name, without reading the certificate for it.
+    pub fn host(&self) -> String {
+        common_name(&self.row.subject).map_or_else(|| self.title(), str::to_owned)
+    }
 }
 
 /// Finds the certificates that WORD means: that of a file, of a serial number in hexadecimal
@@ -295,6 +300,49 @@ pub fn ending(
     let mut found: Vec<Selected> = last.into_values().collect();
     found.retain(|one| !one.certificate.as_ref().is_some_and(&is_known));
     found.sort_by_key(|one| (one.row.not_after, one.row.serial.clone()));
+    Ok(found)
+}
+
+/// Of each subject the last certificate to end that is not revoked, where that is not before
+/// `since`, and not the CA's own.
+pub fn last_of_each_subject(store: &Store, since: OffsetDateTime) -> Result<Vec<Selected>> {
+    let own = store.certificate.subject.oneline();
+    let mut last: HashMap<String, Recorded> = HashMap::new();
+    let mut nameless = Vec::new();
+    store.each_line(|line| {
+        if index::is_revoked(line) {
+            return;
+        }
+        match Recorded::parse(line).filter(|row| row.subject != own) {
+            Some(row) if !row.subject.starts_with('/') => nameless.push(row),
+            Some(row)
+                if last
+                    .get(&row.subject)
+                    .is_none_or(|it| it.not_after <= row.not_after) =>
+            {
+                last.insert(row.subject.clone(), row);
+            }
+            _ => {}
+        }
+    })?;
+    let mut found: Vec<Selected> = last
+        .into_values()
+        .map(|row| Selected {
+            row,
+            certificate: None,
+        })
+        .collect();
+    let mut last: HashMap<String, Selected> = HashMap::new();
+    for row in nameless {
+        let selected = Selected::new(store, row)?;
+        let who = selected.who();
+        let end = selected.row.not_after;
+        if last.get(&who).is_none_or(|it| it.row.not_after <= end) {
+            last.insert(who, selected);
+        }
+    }
+    found.extend(last.into_values());
+    found.retain(|one| one.row.not_after >= since);
     Ok(found)
 }
 

@@ -9,10 +9,10 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use self::path::Path;
-use self::words::Moment;
 use super::certificate::Certificate;
 use super::certificate_list::CertificateList;
 use super::general_name::GeneralName;
+use super::moment::{self, Moment};
 use super::signed::SignedError;
 
 mod algorithms;
@@ -20,7 +20,6 @@ mod host_name;
 mod path;
 mod purpose;
 mod revocation;
-mod words;
 
 /// What a certificate shall be good for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,7 +166,7 @@ impl Question<'_> {
         if let Some(problem) = anchor_problem(anchor, self.moment()) {
             return Verdict::Failed(problem);
         }
-        let end = words::date(anchor.not_after);
+        let end = moment::date(anchor.not_after);
         Verdict::Ok(format!("{}, valid until {end}", anchor.subject))
     }
 
@@ -185,7 +184,7 @@ impl Question<'_> {
                 ));
             }
         }
-        let (start, end) = (words::date(own.not_before), words::date(own.not_after));
+        let (start, end) = (moment::date(own.not_before), moment::date(own.not_after));
         Verdict::Ok(format!("{start} to {end}"))
     }
 }

@@ -10,6 +10,7 @@ pub mod extensions;
 pub mod general_name;
 pub mod hex;
 pub mod key;
+pub mod moment;
 pub mod name;
 pub mod name_constraints;
 pub mod pem_text;

@@ -16,6 +16,7 @@ use super::{Store, StoreError};
 use crate::pki::asn1_time;
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::CertificateListError;
+use crate::pki::name::NameError;
 use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
 use crate::sys::files::{self, FileError};
@@ -105,6 +106,9 @@ pub enum RegisterError {
         /// the line
         line: String,
     },
+    /// The name of the CA cannot be hashed.
+    #[error("{0}")]
+    Name(#[from] NameError),
     /// The register or newcerts cannot be read.
     #[error("{0}")]
     File(#[from] FileError),
@@ -477,10 +481,18 @@ impl Store {
     /// # Errors
     /// When the register cannot be read.
     pub fn each_line(&self, mut each: impl FnMut(&[u8])) -> Result<(), FileError> {
-        lines_with(&self.settings.database, &self.pending, |_, line| {
+        self.lines_while(|line| {
             each(line);
             true
         })
+    }
+
+    /// The same, until `each` returns false.
+    ///
+    /// # Errors
+    /// When the register cannot be read.
+    pub fn lines_while(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), FileError> {
+        lines_with(&self.settings.database, &self.pending, |_, line| each(line))
     }
 
     /// Date and reason of a certificate's revocation in words, `None` where it is not revoked.

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -44,12 +44,43 @@ impl Revoked {
     }
 }
 
+/// Why a CRL, whatever its dates, is not the one that mail servers should find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CrlFault {
+    /// It lists other certificates than the register has as revoked.
+    Entries {
+        /// how many it lists
+        listed: usize,
+        /// how many the register has
+        recorded: usize,
+    },
+    /// One of its forms, or the link by which daemons look it up, is not there.
+    Missing(PathBuf),
+    /// Its two forms are two CRLs.
+    Differs(PathBuf),
+}
+
 impl Store {
-    /// Why this CRL is not one of what is revoked now, `None` where it is.
+    /// Why mail servers do not find the current CRL, or not all that is revoked in it, `None` where
+    /// they do.
     ///
     /// # Errors
     /// When the register or the CRL cannot be read.
-    pub fn revoked_besides(&self, crl: &CertificateList) -> Result<Option<String>, RegisterError> {
+    pub fn crl_fault(&self, crl: &CertificateList) -> Result<Option<CrlFault>, RegisterError> {
+        if let Some(fault) = self.revoked_besides(crl)? {
+            return Ok(Some(fault));
+        }
+        let der = self.settings.crl_der();
+        match files::read_large_if_there(&der)? {
+            None => return Ok(Some(CrlFault::Missing(der))),
+            Some(there) if there != crl.as_der() => return Ok(Some(CrlFault::Differs(der))),
+            Some(_) => {}
+        }
+        let (link, _) = self.hash_link()?;
+        Ok((!files::exists(&link)).then_some(CrlFault::Missing(link)))
+    }
+
+    fn revoked_besides(&self, crl: &CertificateList) -> Result<Option<CrlFault>, RegisterError> {
         let (mut listed, mut recorded) = (Revoked::default(), Revoked::default());
         for entry in crl.entries() {
             let entry = entry.map_err(|source| self.bad_crl(source))?;
@@ -61,16 +92,10 @@ impl Store {
                 recorded.add(&serial.ok().and_then(hex::octets).unwrap_or_default());
             }
         })?;
-        Ok(if listed == recorded {
-            None
-        } else if listed.count == recorded.count {
-            Some("the register has other revoked certificates than the one before".into())
-        } else {
-            Some(format!(
-                "the one before had {} revoked certificates, and the register has {}",
-                listed.count, recorded.count
-            ))
-        })
+        Ok((listed != recorded).then_some(CrlFault::Entries {
+            listed: listed.count,
+            recorded: recorded.count,
+        }))
     }
 
     /// A certificate that the current CRL lists and the register has as valid. One on hold may

@@ -10,4 +10,5 @@ pub mod passphrase;
 pub mod process;
 pub mod progress;
 pub mod prompt;
+pub mod screen;
 pub mod signals;

@@ -73,6 +73,7 @@ pub fn run(words: &[&str], stdin: &[u8]) -> Ran {
         environment: Box::new(|_| None),
         node_name: "mail.example.com".into(),
         stdin: Box::new(Cursor::new(stdin.to_vec())),
+        screen: None,
         stdout: Box::new(stdout),
         stderr: Box::new(stderr.clone()),
     };

@@ -58,6 +58,7 @@ fn mailca(dir: &TestDir, now: OffsetDateTime, words: &[&str]) -> Ran {
         environment: Box::new(|_| None),
         node_name: "mx.example.com".into(),
         stdin: Box::new(io::empty()),
+        screen: None,
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),
     };

@@ -2,11 +2,11 @@
 //! 6.3).
 
 use super::path::Path;
-use super::words::{self, Moment};
 use super::{Question, Verdict};
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::{CertificateList, reason_name};
 use crate::pki::hex;
+use crate::pki::moment::{self, Moment};
 
 pub(super) fn check(question: &Question<'_>, path: &Path<'_>) -> Verdict {
     if question.lists.is_empty() {
@@ -27,7 +27,7 @@ pub(super) fn check(question: &Question<'_>, path: &Path<'_>) -> Verdict {
         Some(list) => {
             let end = list.next_update.map_or_else(
                 || "which names no end".into(),
-                |end| format!("good until {}", words::date(end)),
+                |end| format!("good until {}", moment::date(end)),
             );
             Verdict::Ok(format!("not in {}, {end}", in_words(list)))
         }
@@ -120,7 +120,7 @@ fn look_up(
         };
         return Err(format!(
             "{who}revoked on {}{reason}",
-            words::date(entry.revoked_at)
+            moment::date(entry.revoked_at)
         ));
     }
     let moment = Moment {
@@ -137,7 +137,7 @@ fn look_up(
 }
 
 fn in_words(list: &CertificateList) -> String {
-    let date = words::date(list.this_update);
+    let date = moment::date(list.this_update);
     match &list.number {
         Some(number) => format!("CRL {number} of {date}"),
         None => format!("the CRL of {date}"),

@@ -15,6 +15,7 @@ pub struct Moment {
 impl Moment {
     /// What is wrong with a period that does not hold the moment: `ended on 2026-05-04, 204 days
     /// ago`.
+    #[must_use]
     pub fn outside(self, start: OffsetDateTime, end: OffsetDateTime) -> Option<String> {
         if start > end {
             return Some(format!(
@@ -33,6 +34,7 @@ impl Moment {
     }
 
     /// For something that begins later.
+    #[must_use]
     pub fn before(self, start: OffsetDateTime) -> String {
         let (when, span) = distance(start, start - self.at);
         if self.is_now {
@@ -42,7 +44,15 @@ impl Moment {
         format!("begins only {when}, {span} after {at}")
     }
 
+    /// For something that ends later, from now: `ends on 2026-05-04, in 5 days`.
+    #[must_use]
+    pub fn until(self, end: OffsetDateTime) -> String {
+        let (when, span) = distance(end, end - self.at);
+        format!("ends {when}, in {span}")
+    }
+
     /// For something that ended earlier.
+    #[must_use]
     pub fn after(self, end: OffsetDateTime) -> String {
         let (when, span) = distance(end, self.at - end);
         if self.is_now {
@@ -53,7 +63,8 @@ impl Moment {
     }
 }
 
-/// The date part of a time.
+/// The date part of a time, as people read it.
+#[must_use]
 pub fn date(time: OffsetDateTime) -> String {
     time.to_offset(UtcOffset::UTC).date().to_string()
 }
@@ -69,18 +80,22 @@ fn point(time: OffsetDateTime, span: Duration) -> String {
 
 fn distance(time: OffsetDateTime, span: Duration) -> (String, String) {
     let preposition = if span.whole_days() >= 2 { "on" } else { "at" };
-    let when = format!("{preposition} {}", point(time, span));
+    (format!("{preposition} {}", point(time, span)), length(span))
+}
+
+/// How long a time is, in the largest unit of which there are two: `204 days`, `26 hours`.
+#[must_use]
+pub fn length(span: Duration) -> String {
     let counted = |count: i64, unit: &str| match count {
         1 => format!("1 {unit}"),
         _ => format!("{count} {unit}s"),
     };
-    let span = match (span.whole_days(), span.whole_hours(), span.whole_minutes()) {
+    match (span.whole_days(), span.whole_hours(), span.whole_minutes()) {
         (2.., ..) => counted(span.whole_days(), "day"),
         (_, 2.., _) => counted(span.whole_hours(), "hour"),
         (_, _, 1..) => counted(span.whole_minutes(), "minute"),
         _ => counted(span.whole_seconds(), "second"),
-    };
-    (when, span)
+    }
 }
 
 #[cfg(test)]

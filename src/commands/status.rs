@@ -1,0 +1,520 @@
+//! `mailca status`
+
+mod board;
+mod monitor;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::Serialize;
+use textwrap::core::display_width;
+use time::{Duration, OffsetDateTime};
+
+use super::selection::{self, Selected};
+use super::session::Session;
+use crate::cli::Status as Args;
+use crate::exit::{Exit, Plugin};
+use crate::pki::certificate::Certificate;
+use crate::pki::certificate_list::CertificateList;
+use crate::pki::general_name;
+use crate::pki::moment::{self, Moment};
+use crate::pki::text;
+use crate::report::{self, Outcome};
+use crate::store::Store;
+use crate::store::hosts::CERT;
+use crate::store::register::Status;
+use crate::store::revocation::CrlFault;
+
+/// A host's certificate needs attention this long before its end.
+const HOST: Duration = Duration::days(30);
+/// The CRL does.
+const CRL: Duration = Duration::days(7);
+
+/// How much attention something needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    /// It is about to end.
+    Warning,
+    /// It has ended or is useless, or a quarter of the time for a warning is left.
+    Critical,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Something that ends: a certificate, or the CRL.
+#[derive(Serialize)]
+struct Item {
+    name: String,
+    /// serial number or CRL number
+    number: Option<String>,
+    file: PathBuf,
+    #[serde(with = "time::serde::rfc3339::option")]
+    from: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    until: Option<OffsetDateTime>,
+    /// whole ones, less than none where it has ended
+    days_left: Option<i64>,
+    state: State,
+    /// why it needs attention
+    reason: Option<String>,
+    /// the command that helps
+    remedy: Option<String>,
+    /// of a host whose key is here
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_files: Option<PathBuf>,
+    /// what it is called in a table
+    #[serde(skip)]
+    label: String,
+    /// how it is, in two or three words
+    #[serde(skip)]
+    words: String,
+    /// how long before its end it needs attention
+    #[serde(skip)]
+    notice: Duration,
+}
+
+#[derive(Serialize)]
+struct Report {
+    changed: bool,
+    attention: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    ca: Item,
+    /// those above the CA, as far as they are here
+    issuers: Vec<Item>,
+    crl: Item,
+    hosts: Vec<Item>,
+    #[serde(skip)]
+    directory: PathBuf,
+    /// the lifetime of a certificate where nobody knows it
+    #[serde(skip)]
+    lifetime: Duration,
+}
+
+impl Report {
+    /// Everything, the most urgent first.
+    fn by_urgency(&self) -> Vec<&Item> {
+        let mut all: Vec<&Item> = [&self.ca, &self.crl].into_iter().collect();
+        all.extend(&self.issuers);
+        all.extend(&self.hosts);
+        // What has no end and is in order comes last.
+        let never = OffsetDateTime::UNIX_EPOCH + Duration::days(1 << 21);
+        let end = |item: &Item| item.until.unwrap_or(never);
+        all.sort_by_key(|item| (std::cmp::Reverse(item.state), end(item)));
+        all
+    }
+}
+
+pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
+    let report = match find(args, session) {
+        Err(error) if args.nagios => {
+            let failure = session.explain(&error);
+            let mut outcome = Outcome::file(monitor::unknown(&failure.error));
+            outcome.exit = Exit::Plugin(Plugin::Unknown);
+            return Ok(outcome);
+        }
+        found => found?,
+    };
+    if args.nagios {
+        let mut outcome = Outcome::file(monitor::nagios(&report));
+        outcome.exit = Exit::Plugin(monitor::plugin(&report));
+        return Ok(outcome);
+    }
+    if args.prometheus {
+        return Ok(Outcome::file(monitor::prometheus(&report)));
+    }
+    let mut outcome = Outcome::of(&report)?;
+    if let Some(screen) = session.context.screen {
+        outcome.draw(board::draw(&report, screen));
+    }
+    if report.attention {
+        outcome.exit = Exit::Attention;
+    }
+    Ok(outcome)
+}
+
+fn find(args: &Args, session: &mut Session<'_>) -> Result<Report> {
+    let store = session.open_store()?;
+    let watch = Watch {
+        store: &store,
+        now: session.context.now(),
+        notice: args.expiring,
+    };
+    let ca = watch.ca(&store.certificate, store.settings.certificate.clone());
+    let above = store.issuers.iter();
+    let issuers = above.map(|it| watch.ca(&it.certificate, it.path.clone()));
+    let mut report = Report {
+        changed: false,
+        attention: false,
+        at: watch.now,
+        ca,
+        issuers: issuers.collect(),
+        crl: watch.crl()?,
+        hosts: watch.hosts()?,
+        directory: store.settings.root.clone(),
+        lifetime: Duration::days(store.settings.default_days.into()),
+    };
+    report.attention = report.by_urgency()[0].state > State::Ok;
+    Ok(report)
+}
+
+struct Watch<'a> {
+    store: &'a Store,
+    now: OffsetDateTime,
+    /// `--expiring`
+    notice: Option<Duration>,
+}
+
+impl Watch<'_> {
+    /// Something that is valid for a time, and judged by that alone.
+    fn item(
+        &self,
+        name: String,
+        from: Option<OffsetDateTime>,
+        until: Option<OffsetDateTime>,
+        notice: Duration,
+    ) -> Item {
+        let notice = self.notice.unwrap_or(notice);
+        let moment = Moment {
+            at: self.now,
+            is_now: true,
+        };
+        let left = until.map(|until| until - self.now);
+        let mut item = Item {
+            label: name.clone(),
+            name,
+            number: None,
+            file: PathBuf::new(),
+            from,
+            until,
+            days_left: left.map(|left| left.whole_seconds().div_euclid(86_400)),
+            state: State::Ok,
+            reason: None,
+            remedy: None,
+            host_files: None,
+            words: left.map_or_else(|| "has no end".into(), in_words),
+            notice,
+        };
+        let Some((until, left)) = until.zip(left) else {
+            return item;
+        };
+        if let Some(from) = from.filter(|from| self.now < *from) {
+            item.words = "not valid yet".into();
+            item.fail(moment.before(from));
+        } else if until < self.now {
+            item.fail(moment.after(until));
+        } else if left < notice {
+            item.state = if left < notice / 4 {
+                State::Critical
+            } else {
+                State::Warning
+            };
+            item.reason = Some(moment.until(until));
+        }
+        item
+    }
+
+    fn ca(&self, certificate: &Certificate, file: PathBuf) -> Item {
+        let Certificate {
+            not_before,
+            not_after,
+            subject,
+            serial,
+            ..
+        } = certificate;
+        let days = self.store.settings.default_days;
+        let notice = Duration::days(days.into());
+        let mut item = self.item(
+            subject.to_string(),
+            Some(*not_before),
+            Some(*not_after),
+            notice,
+        );
+        item.number = Some(serial.to_string());
+        let short = subject.common_name().unwrap_or_else(|| item.name.clone());
+        item.label = format!("CA {}", text::one_line(&short));
+        if *not_after < self.now {
+            item.add("; nothing that it signed is accepted any more");
+        } else if item.state != State::Ok && self.notice.is_none() {
+            item.add(&format!(
+                "; new certificates would end before their {days} days (default_days)"
+            ));
+        }
+        item.file = file;
+        if item.state != State::Ok && certificate.is_self_issued() {
+            item.remedy = Some(self.mailca(&["renew-ca"]));
+        }
+        item
+    }
+
+    fn crl(&self) -> Result<Item> {
+        let store = self.store;
+        let mut item = match store.crl() {
+            Ok(Some(crl)) => self.present_crl(&crl)?,
+            Ok(None) => self.missing_crl()?,
+            Err(error) => {
+                let mut item = self.item("CRL".into(), None, None, Duration::ZERO);
+                item.words = "unreadable".into();
+                item.fail(error.to_string());
+                item
+            }
+        };
+        item.file.clone_from(&store.settings.crl);
+        if item.state != State::Ok {
+            item.remedy = Some(self.mailca(&["crl"]));
+        }
+        Ok(item)
+    }
+
+    fn present_crl(&self, crl: &CertificateList) -> Result<Item> {
+        let store = self.store;
+        let (from, until) = (crl.this_update, crl.next_update);
+        let mut item = self.item("CRL".into(), Some(from), until, CRL);
+        if item.state != State::Ok && from <= self.now {
+            let then = match until {
+                Some(until) if until < self.now => "",
+                _ => "then ",
+            };
+            item.add(&format!(
+                "; {then}Sendmail and Dovecot refuse every client certificate"
+            ));
+        }
+        item.number = crl.number.as_ref().map(ToString::to_string);
+        if let Some(number) = &item.number {
+            item.label = format!("CRL {number}");
+        }
+        if crl.issuer.canonical()? != store.certificate.subject.canonical()? {
+            item.words = "of another CA".into();
+            item.fail(format!("is of another CA, {}", crl.issuer));
+        } else if let Some(fault) = store.crl_fault(crl)? {
+            item.words = match fault {
+                CrlFault::Entries { .. } => "incomplete".into(),
+                CrlFault::Missing(_) | CrlFault::Differs(_) => "not published".into(),
+            };
+            item.fail(match fault {
+                CrlFault::Entries { listed, recorded } if listed == recorded => {
+                    "lists other certificates than the register has as revoked".into()
+                }
+                CrlFault::Entries { listed, recorded } => {
+                    format!("lists {listed} revoked certificates, and the register has {recorded}")
+                }
+                CrlFault::Missing(path) => format!("is there, but {} is missing", path.display()),
+                CrlFault::Differs(path) => format!("is another one than {}", path.display()),
+            });
+        }
+        Ok(item)
+    }
+
+    fn missing_crl(&self) -> Result<Item> {
+        let mut revoked = 0;
+        self.store.each_line(|line| {
+            revoked += usize::from(crate::store::index::is_revoked(line));
+        })?;
+        let mut item = self.item("CRL".into(), None, None, Duration::ZERO);
+        item.words = "none".into();
+        if revoked > 0 {
+            let them = match revoked {
+                1 => "1 certificate is".into(),
+                _ => format!("{revoked} certificates are"),
+            };
+            item.fail(format!("is missing, and {them} revoked"));
+        }
+        Ok(item)
+    }
+
+    fn hosts(&self) -> Result<Vec<Item>> {
+        let store = self.store;
+        let mut items = Vec::new();
+        let mut here = Vec::new();
+        for host in store.hosts.list()? {
+            match store.hosts.certificate(&host) {
+                Ok(Some(certificate)) => here.push((host, certificate)),
+                Ok(None) => {}
+                Err(error) => items.push(self.unreadable(&host, &error.to_string())),
+            }
+        }
+        let statuses = store.statuses(here.iter().map(|(_, it)| &it.serial))?;
+        // Up to when the host is provided for.
+        let mut known: HashMap<String, OffsetDateTime> = HashMap::new();
+        for (host, certificate) in &here {
+            let revoked = statuses.get(&certificate.serial);
+            let revoked = revoked.and_then(Status::revocation_in_words);
+            if revoked.is_none() {
+                known.insert(certificate.title().to_lowercase(), certificate.not_after);
+            }
+            items.push(self.host_here(host, certificate, revoked.as_deref()));
+        }
+        // What ended long ago belongs to nobody any more.
+        let since = self.now.saturating_sub(self.notice.unwrap_or(HOST));
+        for one in selection::last_of_each_subject(store, since)? {
+            let end = known.get(&one.host().to_lowercase());
+            if end.is_none_or(|end| *end < one.row.not_after) {
+                items.push(self.host_elsewhere(&one));
+            }
+        }
+        items.sort_by(|a, b| (a.until, &a.name).cmp(&(b.until, &b.name)));
+        Ok(items)
+    }
+
+    fn unreadable(&self, host: &str, error: &str) -> Item {
+        let folder = self.store.hosts.current(host);
+        let mut item = self.item(host.into(), None, None, Duration::ZERO);
+        item.words = "unreadable".into();
+        item.fail(format!("cannot be read: {error}"));
+        item.file = folder.join(CERT);
+        item.host_files = Some(folder);
+        item.remedy = Some(self.mailca(&["issue", host, "--replace"]));
+        item
+    }
+
+    fn host_here(&self, host: &str, certificate: &Certificate, revoked: Option<&str>) -> Item {
+        let folder = self.store.hosts.current(host);
+        let (from, until) = (certificate.not_before, certificate.not_after);
+        let mut item = self.host(certificate.title(), Some(from), until);
+        item.number = Some(certificate.serial.to_string());
+        if item.state != State::Ok {
+            let mut words = vec!["renew", host];
+            if self.store.unique_subject && until >= self.now {
+                words.push("--revoke-old");
+            }
+            item.remedy = Some(self.mailca(&words));
+        }
+        if let Some(revoked) = revoked {
+            item.words = "revoked".into();
+            item.fail(format!("was revoked on {revoked}"));
+            item.remedy = Some(self.mailca(&["issue", host, "--replace"]));
+        }
+        item.file = folder.join(CERT);
+        item.host_files = Some(folder);
+        item
+    }
+
+    fn host_elsewhere(&self, one: &Selected) -> Item {
+        let until = one.row.not_after;
+        // The register does not say when it began.
+        let from = one.certificate.as_ref().map(|it| it.not_before);
+        let name = one.host();
+        let mut item = self.host(name, from, until);
+        item.number = Some(one.row.serial.to_string());
+        item.file = self.store.certificate_path(&one.row.serial);
+        if item.state != State::Ok {
+            let days = format!("{}d", item.notice.whole_days().max(1));
+            let by_name = general_name::host_name(&item.name).is_ok();
+            item.remedy = Some(if by_name {
+                self.mailca(&["renew", &item.name, "--out-dir", "."])
+            } else {
+                self.mailca(&["renew", "--expiring", &days, "--out-dir", "."])
+            });
+        }
+        item
+    }
+
+    fn host(&self, name: String, from: Option<OffsetDateTime>, until: OffsetDateTime) -> Item {
+        let mut item = self.item(name, from, Some(until), HOST);
+        item.label = text::one_line(&item.name);
+        item
+    }
+
+    fn mailca(&self, words: &[&str]) -> String {
+        report::invocation(&self.store.settings.root, words)
+    }
+}
+
+impl Item {
+    /// What is wrong now.
+    fn fail(&mut self, reason: String) {
+        self.state = State::Critical;
+        self.reason = Some(reason);
+    }
+
+    fn add(&mut self, more: &str) {
+        if let Some(reason) = &mut self.reason {
+            reason.push_str(more);
+        }
+    }
+
+    /// The same as a sentence.
+    fn sentence(&self) -> Option<String> {
+        let reason = self.reason.as_ref()?;
+        Some(format!("{} {}", self.label, text::sentence(reason)))
+    }
+}
+
+fn in_words(left: Duration) -> String {
+    if left.is_negative() {
+        format!("ended {} ago", moment::length(-left))
+    } else {
+        format!("{} left", moment::length(left))
+    }
+}
+
+/// The columns that a column of a table needs.
+fn width(items: &[&Item], column: fn(&Item) -> &str) -> usize {
+    let widths = items.iter().map(|item| display_width(column(item)));
+    widths.max().unwrap_or_default()
+}
+
+fn pad(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(display_width(text));
+    format!("{text}{}", " ".repeat(missing))
+}
+
+/// How many of how many need attention.
+fn summary(report: &Report) -> String {
+    let all = report.by_urgency();
+    let total = all.len();
+    match all.iter().filter(|item| item.state > State::Ok).count() {
+        0 => "nothing needs attention".into(),
+        1 => format!("1 of {total} needs attention"),
+        some => format!("{some} of {total} need attention"),
+    }
+}
+
+/// What to do about each thing that needs attention.
+fn write_remedies(report: &Report, f: &mut impl fmt::Write) -> fmt::Result {
+    for item in report.by_urgency() {
+        let Some(sentence) = item.sentence() else {
+            continue;
+        };
+        writeln!(f, "{sentence}")?;
+        if let Some(remedy) = &item.remedy {
+            writeln!(f, "next: {remedy}")?;
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let directory = self.directory.display();
+        writeln!(f, "{directory}: {}", summary(self))?;
+        let all = self.by_urgency();
+        let (label, words) = (
+            width(&all, |item| &item.label),
+            width(&all, |item| &item.words),
+        );
+        for item in &all {
+            let end = item.until.map_or_else(String::new, report::date);
+            let line = format!(
+                "{:8}  {}  {}  {end}",
+                item.state.as_str(),
+                pad(&item.label, label),
+                pad(&item.words, words)
+            );
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        write_remedies(self, f)
+    }
+}

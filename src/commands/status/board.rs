@@ -1,0 +1,102 @@
+//! The status as a terminal shows it: what is left of each life as a bar.
+
+use std::fmt::Write as _;
+
+use super::{Item, Report, State, display_width, pad, summary, width, write_remedies};
+use crate::pki::text;
+use crate::report;
+use crate::sys::screen::Screen;
+use dialoguer::console::Style;
+
+// In columns.
+const SHORTEST_BAR: usize = 10;
+const LONGEST_BAR: usize = 40;
+const MARK: usize = 2;
+const DATE: usize = 10;
+const GAPS: usize = 4 * 2 - 1;
+
+/// Draws the report for a terminal.
+pub fn draw(report: &Report, screen: Screen) -> String {
+    let items = report.by_urgency();
+    let words = width(&items, |item| &item.words);
+    let free = screen.columns.saturating_sub(MARK + words + DATE + GAPS);
+    let label = width(&items, |item| &item.label).min(free.saturating_sub(SHORTEST_BAR));
+    let cells = free.saturating_sub(label).clamp(SHORTEST_BAR, LONGEST_BAR);
+
+    let directory = report.directory.display().to_string();
+    let mut out = format!("{}: {}\n\n", text::one_line(&directory), summary(report));
+    for item in items {
+        let paint = |text: &str| paint(item.state, text, screen);
+        let mark = match item.state {
+            State::Ok => "  ",
+            State::Warning => "! ",
+            State::Critical => "!!",
+        };
+        let line = format!(
+            "{} {}  {}  {}  {}",
+            paint(mark),
+            pad(&shortened(&item.label, label, screen), label),
+            paint(&bar(left(item, report, cells), cells, screen)),
+            paint(&pad(&item.words, words)),
+            item.until.map_or_else(String::new, report::date)
+        );
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    let mut remedies = String::new();
+    let _ = write_remedies(report, &mut remedies);
+    if !remedies.is_empty() {
+        let _ = write!(out, "\n{remedies}");
+    }
+    out
+}
+
+fn paint(state: State, text: &str, screen: Screen) -> String {
+    let style = match state {
+        State::Ok => Style::new().green(),
+        State::Warning => Style::new().yellow(),
+        State::Critical => Style::new().red().bold(),
+    };
+    style
+        .force_styling(screen.has_colours)
+        .apply_to(text)
+        .to_string()
+}
+
+/// How many of `width` cells stand for what something has left of its life: one of them until
+/// nothing is left.
+fn left(item: &Item, report: &Report, width: usize) -> usize {
+    let Some(until) = item.until else {
+        return 0;
+    };
+    let whole = item.from.map_or(report.lifetime, |from| until - from);
+    let whole = whole.whole_seconds().max(1).unsigned_abs();
+    let left = (until - report.at).whole_seconds().max(0).unsigned_abs();
+    let cells = (left.min(whole) * width as u64).div_ceil(whole);
+    usize::try_from(cells).unwrap_or(width)
+}
+
+fn bar(filled: usize, width: usize, screen: Screen) -> String {
+    let (full, empty) = if screen.has_unicode {
+        ("█", "░")
+    } else {
+        ("#", "-")
+    };
+    full.repeat(filled) + &empty.repeat(width - filled)
+}
+
+/// A name that is wider than its column without its end.
+fn shortened(name: &str, width: usize, screen: Screen) -> String {
+    if display_width(name) <= width {
+        return name.into();
+    }
+    let end = if screen.has_unicode { "…" } else { "~" };
+    let mut kept = String::new();
+    for character in name.chars() {
+        kept.push(character);
+        if display_width(&kept) + 1 > width {
+            kept.pop();
+            break;
+        }
+    }
+    kept + end
+}
