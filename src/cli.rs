@@ -16,6 +16,7 @@ use crate::pki::name_constraints::Subtree;
 use crate::pki::profile::Profile;
 use crate::pki::revocation::Reason;
 use crate::pki::serial::SerialNumber;
+use crate::store::register::State;
 
 /// Where a CA is unless something else is said.
 pub const STANDARD_CA: &str = "/etc/mail/CA";
@@ -165,6 +166,12 @@ pub enum Command {
     ///
     /// Every host that trusts the CA needs the new cacert.pem before the old one ends.
     RenewCa(RenewCa),
+    /// List the certificates in the register
+    ///
+    /// One a line, in the order in which they were issued: serial number, state, end, and subject as
+    /// index.txt has it; of a revoked one, when and why too. With several options, those certificates
+    /// that all of them mean.
+    List(List),
     /// Say what needs attention, and when
     ///
     /// The CA, the CRL and the current certificate of each host, the most urgent first, with the
@@ -444,6 +451,25 @@ pub struct RenewCa {
     /// Lifetime of the new CA certificate in days
     #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
     pub days: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca list
+  mailca list --host mail.example.com
+  mailca list --state valid --expiring 60d
+  mailca list --state revoked --json | jq -r '.certificates[].serial'")]
+pub struct List {
+    /// Those of a host
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Those in a state: valid, expired or revoked; may be given several times
+    #[arg(long, value_name = "STATE", num_args = 1)]
+    pub state: Vec<State>,
+    /// Those valid now that end within this time, as 30d or 12h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub expiring: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

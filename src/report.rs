@@ -1,7 +1,7 @@
 //! What a command tells: a report is data and prose of one thing. The only printer.
 
 use std::fmt::{self, Display};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -61,7 +61,16 @@ impl Outcome {
         }
     }
 
-    /// The same for a certificate just issued, which is in `path` too.
+    /// Nothing more to print than a [`Listing`] did.
+    #[must_use]
+    pub fn printed(exit: Exit) -> Self {
+        Self {
+            exit,
+            ..Self::file(String::new())
+        }
+    }
+
+    /// The text of a certificate just issued, which is in `path` too.
     #[must_use]
     pub fn issued(text: String, path: &Path) -> Self {
         Self {
@@ -97,6 +106,85 @@ pub struct Failure {
     pub exit: Exit,
     /// whether something was changed all the same
     pub changed: bool,
+}
+
+/// A report that may be too long to hold: its entries are printed one by one, and with `--json`
+/// they are a list in one document.
+pub struct Listing<'a> {
+    out: BufWriter<&'a mut dyn Write>,
+    field: &'static str,
+    is_json: bool,
+    is_quiet: bool,
+    /// how many entries there were
+    pub count: u64,
+}
+
+impl<'a> Listing<'a> {
+    /// Begins one whose entries are called `field`.
+    pub fn new(field: &'static str, global: &Global, stdout: &'a mut dyn Write) -> Self {
+        Self {
+            out: BufWriter::with_capacity(1 << 16, stdout),
+            field,
+            is_json: global.json,
+            is_quiet: global.quiet && !global.json,
+            count: 0,
+        }
+    }
+
+    /// Prints an entry, the first one at once.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn entry(&mut self, entry: &(impl Serialize + Display)) -> io::Result<()> {
+        if self.is_json {
+            self.separate()?;
+            serde_json::to_writer(&mut self.out, entry)?;
+        } else if !self.is_quiet {
+            self.out
+                .write_all(text::for_terminal(&entry.to_string()).as_bytes())?;
+        }
+        self.count += 1;
+        if self.count == 1 {
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    fn separate(&mut self) -> io::Result<()> {
+        if self.count == 0 {
+            let field = self.field;
+            write!(
+                self.out,
+                "{{\n  \"changed\": false,\n  \"{field}\": [\n    "
+            )
+        } else {
+            self.out.write_all(b",\n    ")
+        }
+    }
+
+    /// Ends it; with `failure` because there is more that cannot be read, which only `--json` says
+    /// here.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn end(mut self, failure: Option<&Failure>) -> io::Result<()> {
+        if self.is_json {
+            match self.count {
+                0 => write!(
+                    self.out,
+                    "{{\n  \"changed\": false,\n  \"{}\": []",
+                    self.field
+                )?,
+                _ => self.out.write_all(b"\n  ]")?,
+            }
+            if let Some(Failure { error, hint, .. }) = failure {
+                let (error, hint) = (json!(error), json!(hint));
+                write!(self.out, ",\n  \"error\": {error},\n  \"hint\": {hint}")?;
+            }
+            self.out.write_all(b"\n}\n")?;
+        }
+        self.out.flush()
+    }
 }
 
 /// Prints a result on standard output.

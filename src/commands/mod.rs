@@ -11,6 +11,7 @@ mod init;
 mod issuance;
 mod issue;
 mod issued;
+mod list;
 mod man;
 mod new_crl;
 mod output;
@@ -48,6 +49,7 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::Crl(args) => crl::run(&args, &mut session),
         Command::Renew(args) => renew::run(&args, &mut session),
         Command::RenewCa(args) => renew_ca::run(&args, &mut session),
+        Command::List(args) => list::run(&args, &mut session),
         Command::Status(args) => status::run(&args, &mut session),
         Command::EmitMc(args) => emit_mc::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),

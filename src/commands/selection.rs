@@ -70,9 +70,17 @@ pub struct Selected {
 }
 
 impl Selected {
-    fn new(store: &Store, row: Recorded) -> Result<Self> {
+    pub fn new(store: &Store, row: Recorded) -> Result<Self> {
         let certificate = store.issued(&row.serial)?;
         Ok(Self { row, certificate })
+    }
+
+    /// The same without reading the certificate.
+    pub fn of_row(row: Recorded) -> Self {
+        Self {
+            row,
+            certificate: None,
+        }
     }
 
     // What a later certificate for the same has too: the register has a serial number in the place
@@ -202,36 +210,64 @@ fn of_host(store: &Store, word: &str, now: OffsetDateTime) -> Result<Vec<Selecte
     }
 }
 
-/// The rows of a host, in the order in which they were issued: those of its name as the CN of the
-/// subject, those without a CN whose first name it is, and the one in `hosts/HOST`.
+/// Which rows are a host's: those of its name as the CN of the subject, those without a CN whose
+/// first name it is, and the one in `hosts/HOST`.
+pub struct OfHost {
+    host: String,
+    /// the serial number of the one in `hosts/HOST`
+    current: Option<String>,
+}
+
+impl OfHost {
+    pub fn new(store: &Store, host: &str) -> Result<Self> {
+        let current = match hosts::file_name(host) {
+            Ok(name) => store.hosts.certificate(&name)?,
+            Err(_) => None,
+        };
+        Ok(Self {
+            host: host.into(),
+            current: current.map(|certificate| certificate.serial.to_string()),
+        })
+    }
+
+    fn is_current(&self, serial: &[u8]) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|it| it.as_bytes() == serial)
+    }
+
+    /// Whether a line of the register may be one of them.
+    pub fn may_be(&self, line: &[u8]) -> bool {
+        let is_named = |subject: &[u8]| {
+            let subject = String::from_utf8_lossy(subject);
+            common_name(&subject).is_none_or(|name| name.eq_ignore_ascii_case(&self.host))
+        };
+        index::serial_in(line).is_some_and(|serial| self.is_current(serial))
+            || index::subject_in(line).is_some_and(is_named)
+    }
+
+    /// Whether a row that may be one of them is.
+    pub fn is_it(&self, store: &Store, row: &Recorded) -> Result<bool> {
+        let is_known = common_name(&row.subject).is_some()
+            || self.is_current(row.serial.to_string().as_bytes());
+        if is_known {
+            return Ok(true);
+        }
+        let certificate = store.issued(&row.serial)?;
+        Ok(certificate.is_some_and(|it| it.title().eq_ignore_ascii_case(&self.host)))
+    }
+}
+
+/// The rows of a host, in the order in which they were issued.
 fn rows_of_host(
     store: &Store,
     host: &str,
     may_be: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<Recorded>> {
-    let current = match hosts::file_name(host) {
-        Ok(name) => store.hosts.certificate(&name)?,
-        Err(_) => None,
-    };
-    let current = current.map(|certificate| certificate.serial.to_string());
-    let is_current = |serial: &[u8]| current.as_ref().is_some_and(|it| it.as_bytes() == serial);
-    let is_named = |subject: &[u8]| {
-        let subject = String::from_utf8_lossy(subject);
-        common_name(&subject).is_none_or(|name| name.eq_ignore_ascii_case(host))
-    };
-    let rows = store.recorded(|line| {
-        may_be(line)
-            && (index::serial_in(line).is_some_and(is_current)
-                || index::subject_in(line).is_some_and(is_named))
-    })?;
+    let of_host = OfHost::new(store, host)?;
+    let rows = store.recorded(|line| may_be(line) && of_host.may_be(line))?;
     let mut found = Vec::new();
     for row in rows {
-        let is_it = common_name(&row.subject).is_some()
-            || is_current(row.serial.to_string().as_bytes())
-            || store
-                .issued(&row.serial)?
-                .is_some_and(|it| it.title().eq_ignore_ascii_case(host));
-        if is_it {
+        if of_host.is_it(store, &row)? {
             found.push(row);
         }
     }

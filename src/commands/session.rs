@@ -69,7 +69,13 @@ impl<'a> Session<'a> {
 
     /// An error in words, where a command goes on after it.
     pub fn explain(&self, error: &Error) -> Failure {
-        (self.in_words)(error, &self.ca_dir())
+        self.explainer()(error)
+    }
+
+    /// The same for when the session is in use.
+    pub fn explainer(&self) -> impl Fn(&Error) -> Failure + use<> {
+        let (in_words, ca) = (self.in_words, self.ca_dir());
+        move |error| in_words(error, &ca)
     }
 
     pub fn ca_dir(&self) -> PathBuf {

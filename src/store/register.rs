@@ -2,9 +2,12 @@
 //! holds a subject; and whether somebody else's older copy took its place.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use serde::Serialize;
 use thiserror::Error;
 use time::OffsetDateTime;
 
@@ -329,6 +332,48 @@ impl Holders {
     }
 }
 
+/// Whether a recorded certificate can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// neither revoked nor past its date
+    Valid,
+    /// past its date, or marked as that
+    Expired,
+    /// revoked
+    Revoked,
+}
+
+impl State {
+    /// Every state, in the order of the help text.
+    pub const ALL: [Self; 3] = [Self::Valid, Self::Expired, Self::Revoked];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for State {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is not valid, expired or revoked"))
+    }
+}
+
 /// A row of the register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -361,6 +406,18 @@ impl Recorded {
             revocation,
             subject: row.subject.into(),
         })
+    }
+
+    /// What it says of its certificate at a time.
+    #[must_use]
+    pub fn state(&self, now: OffsetDateTime) -> State {
+        if self.revocation.is_some() {
+            State::Revoked
+        } else if self.is_valid(now) {
+            State::Valid
+        } else {
+            State::Expired
+        }
     }
 
     /// Whether its certificate is neither revoked nor past its date.
