@@ -172,6 +172,13 @@ pub enum Command {
     /// index.txt has it; of a revoked one, when and why too. With several options, those certificates
     /// that all of them mean.
     List(List),
+    /// Show a certificate, request, CRL or key in words
+    ///
+    /// OBJECT is a file with one or several of them in PEM or DER, a serial number of the register, or a
+    /// host, whose current certificate is meant, else its last. With SHA-256 digests of certificates and
+    /// of public keys (SubjectPublicKeyInfo), as Postfix has them. Of a certificate that this CA issued, what the
+    /// register says. Of a private key only what its public key tells, and no passphrase is asked for.
+    Show(Show),
     /// Say what needs attention, and when
     ///
     /// The CA, the CRL and the current certificate of each host, the most urgent first, with the
@@ -470,6 +477,19 @@ pub struct List {
     /// Those valid now that end within this time, as 30d or 12h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub expiring: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca show mail.example.com
+  mailca show 765D48FAD58FD22F
+  mailca show /etc/mail/CA/crl/crl.pem
+  openssl s_client -starttls smtp -connect mx1:25 </dev/null | mailca show -")]
+pub struct Show {
+    /// A file, - for standard input, a serial number, or a host
+    #[arg(value_name = "OBJECT", value_hint = ValueHint::FilePath)]
+    pub object: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -443,6 +443,10 @@ fn sign(error: &SignError) -> Option<String> {
 
 fn selection(error: &SelectionError, ca: &Path) -> Option<String> {
     match error {
+        SelectionError::Nothing { .. } => {
+            Some("name the file of the certificate, or another CA with --ca DIR".into())
+        }
+        SelectionError::NotKept { .. } => Some(invocation(ca, &["list"])),
         SelectionError::Several { .. } => {
             Some("name one by its serial number, or say --all".into())
         }
@@ -573,9 +577,6 @@ fn emit(error: &EmitError, ca: &Path) -> Option<String> {
 
 fn verify(error: &VerifyError) -> Option<String> {
     match error {
-        VerifyError::Nothing { .. } => {
-            Some("name the file of the certificate, or another CA with --ca DIR".into())
-        }
         VerifyError::Certificate { .. } => {
             Some("a certificate begins with -----BEGIN CERTIFICATE-----".into())
         }

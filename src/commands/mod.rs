@@ -23,6 +23,7 @@ mod revoke;
 mod selection;
 mod session;
 mod several;
+mod show;
 mod sign;
 mod status;
 mod verify;
@@ -50,6 +51,7 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::Renew(args) => renew::run(&args, &mut session),
         Command::RenewCa(args) => renew_ca::run(&args, &mut session),
         Command::List(args) => list::run(&args, &mut session),
+        Command::Show(args) => show::run(&args, &mut session),
         Command::Status(args) => status::run(&args, &mut session),
         Command::EmitMc(args) => emit_mc::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),

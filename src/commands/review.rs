@@ -1,9 +1,13 @@
-//! What is about to be done, shown to the person who is asked.
+//! Labels and their values: what is about to be done, shown to the person who is asked, and what a
+//! file holds.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use textwrap::{Options, WordSeparator};
+
+use crate::pki::text;
+use crate::report::List;
 
 /// The column where values begin.
 const LABEL: usize = 11;
@@ -30,8 +34,20 @@ impl Review {
         }
     }
 
+    /// Things side by side, if there are any.
+    pub fn list<T: Display>(&mut self, label: &str, values: &[T]) {
+        if !values.is_empty() {
+            self.field(label, &text::sentence(&List(values).to_string()));
+        }
+    }
+
+    /// The text with an empty line behind it, where a question follows.
     pub fn finish(mut self) -> String {
         self.text.push('\n');
+        self.text
+    }
+
+    pub fn into_text(self) -> String {
         self.text
     }
 }

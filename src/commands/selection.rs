@@ -24,6 +24,12 @@ use crate::sys::files;
 /// Why it is not clear which certificate is meant.
 #[derive(Debug, Error)]
 pub enum SelectionError {
+    /// A word is nothing that is known.
+    #[error("{given} is neither a file, nor a serial number or host in {}", .root.display())]
+    Nothing { given: String, root: PathBuf },
+    /// The register has it, but newcerts does not.
+    #[error("{} is missing, the certificate of {subject}", .path.display())]
+    NotKept { path: PathBuf, subject: String },
     /// A file holds a certificate of somebody else.
     #[error("{file} is not from this CA: it was issued by {issuer}, not by {ca}")]
     Foreign {
@@ -132,13 +138,14 @@ pub fn find(store: &Store, word: &str, all: bool, now: OffsetDateTime) -> Result
     Ok(found)
 }
 
-// 1A2B, 0x1A2B, 1a:2b
-fn serial(word: &str) -> Option<SerialNumber> {
+/// A serial number as people write it: 1A2B, 0x1A2B, 1a:2b.
+pub fn serial(word: &str) -> Option<SerialNumber> {
     let digits = word.strip_prefix("0x").unwrap_or(word).replace(':', "");
     digits.parse().ok()
 }
 
-fn of_serial(store: &Store, serial: &SerialNumber) -> Result<Selected> {
+/// The certificate of a serial number.
+pub fn of_serial(store: &Store, serial: &SerialNumber) -> Result<Selected> {
     let wanted = serial.to_string();
     let mut rows = store.recorded(|line| index::serial_in(line) == Some(wanted.as_bytes()))?;
     match rows.pop() {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use thiserror::Error;
 use time::{OffsetDateTime, UtcOffset};
 
+use super::selection::SelectionError;
 use super::session::Session;
 use crate::cli::Verify;
 use crate::exit::Exit;
@@ -27,14 +28,6 @@ use crate::sys::files::{self, FileError};
 /// Why nothing can be said of a certificate.
 #[derive(Debug, Error)]
 pub enum VerifyError {
-    /// CERT is nothing that is known.
-    #[error("{given} is neither a file, nor a serial number or host in {}", .root.display())]
-    Nothing {
-        /// CERT
-        given: String,
-        /// the CA directory
-        root: PathBuf,
-    },
     /// A file's certificates cannot be read.
     #[error("{name}: {source}")]
     Certificate {
@@ -196,7 +189,7 @@ fn in_directory(given: &Path, store: &Store) -> Result<Vec<Certificate>> {
         Some(host) => store.hosts.certificate(&host)?,
         None => None,
     };
-    let nothing = || VerifyError::Nothing {
+    let nothing = || SelectionError::Nothing {
         given: text.into(),
         root: store.settings.root.clone(),
     };

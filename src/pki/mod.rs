@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod certificate_list;
 pub mod chain;
 pub mod crl;
+pub mod description;
 pub mod extensions;
 pub mod general_name;
 pub mod hex;

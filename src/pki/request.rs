@@ -103,6 +103,22 @@ struct Encoded<'a> {
     signature: BitStringRef<'a>,
 }
 
+impl Encoded<'_> {
+    // The outer error is that it cannot be looked at.
+    fn verify(
+        &self,
+        public_key: &[u8],
+        strength: Strength,
+    ) -> der::Result<Result<(), SignatureError>> {
+        let algorithm = self.algorithm.to_der()?;
+        let content = self.content.to_der()?;
+        let signature = self.signature.as_bytes().unwrap_or_default();
+        Ok(signature::verify(
+            &algorithm, &content, signature, public_key, strength,
+        ))
+    }
+}
+
 #[derive(Sequence)]
 struct Content<'a> {
     version: u8,
@@ -111,6 +127,15 @@ struct Content<'a> {
     // Not optional, but left out by some who have none.
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
     attributes: Option<Vec<Attribute<'a>>>,
+}
+
+impl Content<'_> {
+    fn check_version(&self) -> Result<(), RequestError> {
+        match self.version {
+            0 => Ok(()),
+            other => Err(RequestError::malformed(format!("its version is {other}"))),
+        }
+    }
 }
 
 #[derive(Sequence)]
@@ -132,6 +157,21 @@ impl Request {
             purposes: Vec::new(),
             others: Vec::new(),
         }
+    }
+
+    /// Reads a PKCS#10 request for somebody who wants to look at it, whatever it proves; with it,
+    /// what is wrong with its signature.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn inspect(der: &[u8]) -> Result<(Self, Option<SignatureError>), RequestError> {
+        check_size(der)?;
+        let encoded = Encoded::from_der(der)?;
+        let content: Content<'_> = encoded.content.decode_as()?;
+        content.check_version()?;
+        let request = Self::of_content(&content)?;
+        let proof = encoded.verify(&request.subject_public_key_info, Strength::Legacy)?;
+        Ok((request, proof.err()))
     }
 
     /// Reads a request from PEM of either label or DER, told apart by content, and checks the
@@ -179,25 +219,19 @@ impl Request {
         let encoded = Encoded::decode(&mut reader).map_err(malformed)?;
         check_end(usize::try_from(reader.remaining_len())?)?;
         let content: Content<'_> = encoded.content.decode_as().map_err(malformed)?;
-        if content.version != 0 {
-            return Err(RequestError::malformed(format!(
-                "its version is {}",
-                content.version
-            )));
-        }
+        content.check_version()?;
         let public_key = content.subject_public_key_info.to_der()?;
         check_owner(&public_key, private_key, "certificate request")?;
-        signature::verify(
-            &encoded.algorithm.to_der()?,
-            &encoded.content.to_der()?,
-            encoded.signature.as_bytes().unwrap_or_default(),
-            &public_key,
-            strength,
-        )?;
+        encoded.verify(&public_key, strength)??;
+        Self::of_content(&content)
+    }
+
+    fn of_content(content: &Content<'_>) -> Result<Self, RequestError> {
+        let public_key = content.subject_public_key_info.to_der()?;
         let subject = Name::from_der(&content.subject.to_der()?)?;
         let mut request = Self::new(subject, public_key, Vec::new());
         let mut wanted = None;
-        for attribute in content.attributes.into_iter().flatten() {
+        for attribute in content.attributes.iter().flatten() {
             let name = object_name(&dotted(attribute.oid));
             let is_extension_request = matches!(
                 attribute.oid.decode_as(),
@@ -326,9 +360,24 @@ impl Request {
     pub fn not_honoured(&self, profile: Profile) -> Vec<String> {
         let granted = extensions::key_usage(profile, &self.subject_public_key_info);
         let usages = self.usage.into_iter().flat_map(|usage| usage.0 - granted.0);
-        let usages: Vec<_> = usages.map(usage_name).collect();
         let granted: Vec<_> = profile.purposes().iter().map(ToString::to_string).collect();
         let purposes = self.purposes.iter().filter(|one| !granted.contains(one));
+        self.wishes(usages, purposes)
+    }
+
+    /// What it asks besides names, in words.
+    #[must_use]
+    pub fn asks_for(&self) -> Vec<String> {
+        let usages = self.usage.iter().flat_map(|usage| usage.0);
+        self.wishes(usages, self.purposes.iter())
+    }
+
+    fn wishes<'s>(
+        &self,
+        usages: impl Iterator<Item = KeyUsages>,
+        purposes: impl Iterator<Item = &'s String>,
+    ) -> Vec<String> {
+        let usages: Vec<_> = usages.map(usage_name).collect();
         let purposes: Vec<_> = purposes.map(|one| object_name(one)).collect();
         let mut wishes = Vec::new();
         if !usages.is_empty() {
@@ -406,7 +455,7 @@ fn check_owner(
     }
 }
 
-fn usage_name(usage: KeyUsages) -> &'static str {
+pub(super) fn usage_name(usage: KeyUsages) -> &'static str {
     match usage {
         KeyUsages::DigitalSignature => "digitalSignature",
         KeyUsages::NonRepudiation => "nonRepudiation",
@@ -426,14 +475,14 @@ fn dotted(oid: AnyRef<'_>) -> String {
 }
 
 // The name RFCs give an object identifier, or its number.
-fn object_name(dotted: &str) -> String {
+pub(super) fn object_name(dotted: &str) -> String {
     let name = ObjectIdentifier::new(dotted).map_or_else(|_| dotted.into(), oid_name);
     let prefixes = ["id-ce-", "id-pe-", "id-kp-", "pkcs-9-at-"];
     let short = prefixes.iter().find_map(|start| name.strip_prefix(start));
     short.unwrap_or(&name).to_owned()
 }
 
-fn kind(name: &ParsedName<'_>) -> String {
+pub(super) fn kind(name: &ParsedName<'_>) -> String {
     match name {
         ParsedName::URI(uri) => format!("URI:{}", uri.escape_debug()),
         ParsedName::DirectoryName(_) => "of kind directoryName".into(),

@@ -1,0 +1,147 @@
+//! `mailca show`
+
+mod object;
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use self::object::{Issued, Object};
+use super::selection::{self, SelectionError};
+use super::session::Session;
+use crate::cli::Show as Args;
+use crate::pki::certificate::{Certificate, CertificateError};
+use crate::pki::certificate_list::CertificateListError;
+use crate::pki::general_name;
+use crate::pki::key::KeyError;
+use crate::pki::request::RequestError;
+use crate::report::Outcome;
+use crate::store::{Store, hosts};
+use crate::sys::files;
+
+/// Why there is nothing to show.
+#[derive(Debug, Error)]
+pub enum ShowError {
+    /// A file has nothing that mailca knows.
+    #[error("{0} holds no certificate, request, CRL or key")]
+    Nothing(String),
+    /// A certificate in it cannot be read.
+    #[error("{file}: {source}")]
+    Certificate {
+        file: String,
+        source: CertificateError,
+    },
+    /// A request in it cannot be read.
+    #[error("{file}: {source}")]
+    Request { file: String, source: RequestError },
+    /// A CRL in it cannot be read.
+    #[error("{file}: {source}")]
+    CertificateList {
+        file: String,
+        source: CertificateListError,
+    },
+    /// A key in it cannot be read.
+    #[error("{file}: {source}")]
+    Key { file: String, source: KeyError },
+}
+
+#[derive(Serialize)]
+struct Report {
+    changed: bool,
+    objects: Vec<Object>,
+    #[serde(skip)]
+    width: usize,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, object) in self.objects.iter().enumerate() {
+            if position > 0 {
+                writeln!(f)?;
+            }
+            f.write_str(&object.in_words(self.width))?;
+        }
+        Ok(())
+    }
+}
+
+pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
+    let path = &args.object;
+    let mut objects = if path == Path::new("-") {
+        let bytes =
+            files::read_from(&mut session.context.stdin).context("cannot read standard input")?;
+        object::all_in("standard input", &bytes)?
+    } else if files::exists(path) && !path.is_dir() {
+        let bytes = files::read_large(path)?;
+        object::all_in(&path.display().to_string(), &bytes)?
+    } else {
+        let store = session.open_store()?;
+        vec![in_register(&path.to_string_lossy(), &store, session)?]
+    };
+    // What is shown of a file needs no CA; where there is one, it may know more.
+    if let Ok(store) = session.reopen_store() {
+        let now = session.context.now();
+        for object in &mut objects {
+            if let Object::Certificate(shown) = object {
+                shown.issued = issued(&store, &shown.certificate, now);
+            }
+        }
+    }
+    let screen = session.context.screen;
+    Ok(Outcome::of(&Report {
+        changed: false,
+        objects,
+        width: screen.map_or(usize::MAX, |screen| screen.columns),
+    })?)
+}
+
+// By its serial number, or the current or last one of a host.
+fn in_register(word: &str, store: &Store, session: &Session<'_>) -> Result<Object> {
+    let found = if let Some(serial) = selection::serial(word) {
+        selection::of_serial(store, &serial)?
+    } else {
+        let host = general_name::host_name(word).ok();
+        let Some(host) = host else {
+            bail!(SelectionError::Nothing {
+                given: word.into(),
+                root: store.settings.root.clone(),
+            });
+        };
+        if let Ok(name) = hosts::file_name(&host)
+            && let Some(certificate) = store.hosts.certificate(&name)?
+        {
+            return Object::certificate(certificate);
+        }
+        selection::last_of_host(store, &host, session.context.now())?
+    };
+    match found.certificate {
+        Some(certificate) => Object::certificate(certificate),
+        None => bail!(SelectionError::NotKept {
+            path: store.certificate_path(&found.row.serial),
+            subject: found.row.subject,
+        }),
+    }
+}
+
+// What the CA knows of a certificate that it issued.
+fn issued(store: &Store, certificate: &Certificate, now: OffsetDateTime) -> Option<Issued> {
+    if certificate.issuer != store.certificate.subject {
+        return None;
+    }
+    let found = selection::of_serial(store, &certificate.serial).ok()?;
+    let is_it = |kept: &Certificate| kept.as_der() == certificate.as_der();
+    if !found.certificate.as_ref().is_none_or(is_it) {
+        return None;
+    }
+    let host = hosts::file_name(&certificate.title()).ok();
+    let host_files = host.and_then(|host| {
+        let current = store.hosts.certificate(&host).ok()??;
+        is_it(&current).then(|| store.hosts.current(&host))
+    });
+    let revocation = found.row.revocation.as_ref();
+    Some(Issued::new(found.row.state(now), revocation, host_files))
+}
