@@ -2,6 +2,7 @@
 //! are run with a time limit, and a private Sendmail.
 
 mod ca;
+mod clock;
 mod dir;
 pub mod invariants;
 mod run;
@@ -12,6 +13,7 @@ mod tree;
 mod user;
 
 pub use ca::Ca;
+pub use clock::Clock;
 pub use dir::TestDir;
 pub use run::{Ran, find, openssl, require, require_folder, run, run_with, tell};
 pub use sendmail::{BASE_MC, Sendmail};

@@ -3,14 +3,17 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use time::OffsetDateTime;
+
+use super::clock::{self, LIBRARY};
 use super::run::find;
-use super::{PATIENCE, Smtp, TestDir, User, run, run_with};
+use super::{PATIENCE, Smtp, TestDir, User, run};
 
 /// Where Sendmail keeps its m4 files.
 pub const CF_DIR: &str = "/usr/share/sendmail/cf";
@@ -33,6 +36,8 @@ pub struct Sendmail {
     daemon: Child,
     user: User,
     dir: TestDir,
+    /// what its clock says when it starts, if not the time that it is
+    at: Option<OffsetDateTime>,
 }
 
 impl Sendmail {
@@ -43,8 +48,19 @@ impl Sendmail {
         Self::try_start(user, mc).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The same; what Sendmail said when it does not come up.
+    /// The same at another time.
+    #[track_caller]
+    pub fn start_at(user: User, mc: &str, at: OffsetDateTime) -> Self {
+        let started = Self::try_start_at(user, mc, Some(at));
+        started.unwrap_or_else(|error| panic!("{at}: {error}"))
+    }
+
+    /// What Sendmail said when it does not come up.
     pub fn try_start(user: User, mc: &str) -> Result<Self, String> {
+        Self::try_start_at(user, mc, None)
+    }
+
+    fn try_start_at(user: User, mc: &str, at: Option<OffsetDateTime>) -> Result<Self, String> {
         let dir = TestDir::of(user);
         dir.write("sendmail.mc", mc);
         dir.create_dir("queue");
@@ -54,20 +70,16 @@ impl Sendmail {
             .arg("sendmail.mc"))
         .exits(0);
         dir.write("sendmail.cf", &cf.stdout);
-        run_with(
-            Command::new("cc")
-                .args(["-shared", "-fPIC", "-x", "c", "-"])
-                .args(["-o", &dir.file("hostname.so")]),
-            include_str!("hostname.c"),
-        )
-        .exits(0);
+        let source = [include_str!("hostname.c"), clock::SOURCE].concat();
+        clock::library(&dir, &source);
 
         let port = free_port();
         let mut sendmail = Self {
-            daemon: daemon(user, &dir, port),
+            daemon: daemon(user, &dir, port, at),
             port,
             user,
             dir,
+            at,
         };
         sendmail.wait().map(|()| sendmail)
     }
@@ -91,7 +103,7 @@ impl Sendmail {
                 self.stop();
                 fs::remove_file(self.dir.path().join("log")).expect("remove the log");
                 self.port = free_port();
-                self.daemon = daemon(self.user, &self.dir, self.port);
+                self.daemon = daemon(self.user, &self.dir, self.port, self.at);
             }
             sleep(Duration::from_millis(20));
         }
@@ -102,8 +114,15 @@ impl Sendmail {
     #[track_caller]
     pub fn restart(&mut self) {
         self.stop();
-        self.daemon = daemon(self.user, &self.dir, self.port);
+        self.daemon = daemon(self.user, &self.dir, self.port, self.at);
         self.wait().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The same at another time.
+    #[track_caller]
+    pub fn restart_at(&mut self, at: OffsetDateTime) {
+        self.at = Some(at);
+        self.restart();
     }
 
     /// Lets Sendmail read its files again, as an administrator would: SIGHUP.
@@ -204,7 +223,7 @@ impl Drop for Sendmail {
 
 /// Starts the daemon in the foreground. Options on the command line win over
 /// those of the .cf, so any sendmail.mc keeps to its private place.
-fn daemon(user: User, dir: &TestDir, port: u16) -> Child {
+fn daemon(user: User, dir: &TestDir, port: u16, at: Option<OffsetDateTime>) -> Child {
     let mut options = vec![
         format!("DaemonPortOptions=Addr=127.0.0.1,Port={port}"),
         format!("QueueDirectory={}", dir.file("queue")),
@@ -236,7 +255,8 @@ fn daemon(user: User, dir: &TestDir, port: u16) -> Child {
     command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LD_PRELOAD", dir.path().join("hostname.so"))
+        .env("LD_PRELOAD", dir.path().join(LIBRARY))
+        .envs(at.map(|at| (clock::VARIABLE, clock::text(at))))
         .stdout(output.try_clone().expect("duplicate a file"))
         .stderr(output)
         .stdin(Stdio::null())

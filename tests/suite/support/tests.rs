@@ -4,9 +4,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
+use time::macros::datetime;
+
 use super::run::find;
 use super::user::inherited;
-use super::{TestDir, User, mailca, openssl, require, run, run_with, users};
+use super::{BASE_MC, Clock, Sendmail, Smtp, TestDir, User};
+use super::{mailca, openssl, require, run, run_with, users};
 
 #[test]
 fn a_program_gets_its_input_and_gives_its_output_and_status() {
@@ -59,4 +62,51 @@ fn a_program_in_a_private_folder_runs_as_anyone() {
     fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
     let (path, _open) = inherited(&program);
     run(User::ordinary().command(path).current_dir("/")).exits(0);
+}
+
+#[test]
+fn programs_and_what_they_start_run_at_another_time() {
+    if !require(&["cc"]) {
+        return;
+    }
+    let clock = Clock::new();
+    for user in users() {
+        let dir = TestDir::of(user);
+        let mut command = dir.command("sh");
+        command.args(["-c", "date -u +%F; sh -c 'date -u +%F'"]);
+        clock.set(&mut command, datetime!(2051-02-03 12:00 UTC));
+        let ran = run(&mut command).exits(0);
+        assert_eq!(ran.stdout, "2051-02-03\n2051-02-03\n", "{ran}");
+        let init = ["init", "CA", "--subject=/CN=CA", "--no-passphrase"];
+        let mut command = dir.mailca(&[&init[..], &["--days=1"]].concat());
+        clock.set(&mut command, datetime!(2051-02-03 12:00 UTC));
+        let ran = run(&mut command).exits(0);
+        assert!(ran.stdout.contains("valid until 2051-02-04"), "{ran}");
+    }
+}
+
+#[test]
+fn sendmail_runs_at_another_time_and_so_do_its_children() {
+    if !require(&["sendmail", "m4", "cc"]) {
+        return;
+    }
+    for user in users() {
+        let mut sendmail = Sendmail::start_at(user, BASE_MC, datetime!(2051-02-03 12:00 UTC));
+        let dates_of_mails = |sendmail: &Sendmail| {
+            let mut smtp = Smtp::connect(sendmail.port).unwrap();
+            for line in ["EHLO a.test", "MAIL FROM:<a@localhost>", "RCPT TO:<root>"] {
+                smtp.say(line).unwrap();
+            }
+            smtp.say("DATA").unwrap();
+            smtp.say("Subject: test\r\n\r\n.").unwrap();
+            let queue = sendmail.queue();
+            let date = |mail: &String| mail.contains("Date: Fri, 3 Feb 2051 12:");
+            (queue.iter().filter(|mail| date(mail)).count(), queue.len())
+        };
+        assert_eq!(dates_of_mails(&sendmail), (1, 1), "{:?}", sendmail.queue());
+        sendmail.reload();
+        assert_eq!(dates_of_mails(&sendmail), (2, 2), "{:?}", sendmail.queue());
+        sendmail.restart_at(datetime!(2061-02-03 12:00 UTC));
+        assert_eq!(dates_of_mails(&sendmail), (2, 3), "{:?}", sendmail.queue());
+    }
 }
