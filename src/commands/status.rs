@@ -3,6 +3,7 @@
 mod board;
 mod monitor;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 use textwrap::core::display_width;
-use time::{Duration, OffsetDateTime};
+use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 
 use super::selection::{self, Selected};
 use super::session::Session;
@@ -110,9 +111,12 @@ impl Report {
         all.extend(&self.issuers);
         all.extend(&self.hosts);
         // What has no end and is in order comes last.
-        let never = OffsetDateTime::UNIX_EPOCH + Duration::days(1 << 21);
+        let never = PrimitiveDateTime::MAX.assume_utc();
         let end = |item: &Item| item.until.unwrap_or(never);
-        all.sort_by_key(|item| (std::cmp::Reverse(item.state), end(item)));
+        // What would be signed now ends with the CA: its own renewal comes first.
+        let follows =
+            |item: &Item| item.state > State::Ok && !std::ptr::eq(item, &raw const self.ca);
+        all.sort_by_key(|item| (Reverse(item.state), follows(item), end(item)));
         all
     }
 }
@@ -247,7 +251,7 @@ impl Watch<'_> {
         item.label = format!("CA {}", text::one_line(&short));
         if *not_after < self.now {
             item.add("; nothing that it signed is accepted any more");
-        } else if item.state != State::Ok && self.notice.is_none() {
+        } else if item.state != State::Ok && *not_before <= self.now && self.notice.is_none() {
             item.add(&format!(
                 "; new certificates would end before their {days} days (default_days)"
             ));
@@ -338,16 +342,19 @@ impl Watch<'_> {
         let store = self.store;
         let mut items = Vec::new();
         let mut here = Vec::new();
+        // Up to when a host is provided for, or what there is to say of it said.
+        let mut known: HashMap<String, OffsetDateTime> = HashMap::new();
         for host in store.hosts.list()? {
             match store.hosts.certificate(&host) {
                 Ok(Some(certificate)) => here.push((host, certificate)),
                 Ok(None) => {}
-                Err(error) => items.push(self.unreadable(&host, &error.to_string())),
+                Err(error) => {
+                    items.push(self.unreadable(&host, &error.to_string()));
+                    known.insert(host, PrimitiveDateTime::MAX.assume_utc());
+                }
             }
         }
         let statuses = store.statuses(here.iter().map(|(_, it)| &it.serial))?;
-        // Up to when the host is provided for.
-        let mut known: HashMap<String, OffsetDateTime> = HashMap::new();
         for (host, certificate) in &here {
             let revoked = statuses.get(&certificate.serial);
             let revoked = revoked.and_then(Status::revocation_in_words);
@@ -385,11 +392,7 @@ impl Watch<'_> {
         let mut item = self.host(certificate.title(), Some(from), until);
         item.number = Some(certificate.serial.to_string());
         if item.state != State::Ok {
-            let mut words = vec!["renew", host];
-            if self.store.unique_subject && until >= self.now {
-                words.push("--revoke-old");
-            }
-            item.remedy = Some(self.mailca(&words));
+            item.remedy = Some(self.renew(&item, &[host]));
         }
         if let Some(revoked) = revoked {
             item.words = "revoked".into();
@@ -411,12 +414,11 @@ impl Watch<'_> {
         item.file = self.store.certificate_path(&one.row.serial);
         if item.state != State::Ok {
             let days = format!("{}d", item.notice.whole_days().max(1));
-            let by_name = general_name::host_name(&item.name).is_ok();
-            item.remedy = Some(if by_name {
-                self.mailca(&["renew", &item.name, "--out-dir", "."])
-            } else {
-                self.mailca(&["renew", "--expiring", &days, "--out-dir", "."])
-            });
+            let who = match general_name::host_name(&item.name) {
+                Ok(_) => vec![&*item.name],
+                Err(_) => vec!["--expiring", &days],
+            };
+            item.remedy = Some(self.renew(&item, &[&who[..], &["--out-dir", "."]].concat()));
         }
         item
     }
@@ -425,6 +427,16 @@ impl Watch<'_> {
         let mut item = self.item(name, from, Some(until), HOST);
         item.label = text::one_line(&item.name);
         item
+    }
+
+    fn renew(&self, item: &Item, words: &[&str]) -> String {
+        let has_ended = item.until.is_some_and(|until| until < self.now);
+        let revoke: &[&str] = if self.store.unique_subject && !has_ended {
+            &["--revoke-old"]
+        } else {
+            &[]
+        };
+        self.mailca(&[&["renew"], words, revoke].concat())
     }
 
     fn mailca(&self, words: &[&str]) -> String {

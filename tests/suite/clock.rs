@@ -12,7 +12,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::support::TestDir;
 
-const START: OffsetDateTime = datetime!(2027-01-01 00:00:00 UTC);
+pub(super) const START: OffsetDateTime = datetime!(2027-01-01 00:00:00 UTC);
 
 #[derive(Clone, Default)]
 struct Stream(Rc<RefCell<Vec<u8>>>);
@@ -34,19 +34,25 @@ impl Stream {
     }
 }
 
-struct Ran {
-    exit: Exit,
-    stdout: String,
-    stderr: String,
+pub(super) struct Ran {
+    pub exit: Exit,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Ran {
-    fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap()
     }
 }
 
-fn mailca(dir: &TestDir, now: OffsetDateTime, words: &[&str]) -> Ran {
+pub(super) fn mailca(dir: &TestDir, now: OffsetDateTime, words: &[&str]) -> Ran {
+    let ca = dir.file("CA");
+    let common = ["mailca", "--ca", &ca, "--yes", "--json"];
+    run(now, &[&common, words].concat())
+}
+
+pub(super) fn run(now: OffsetDateTime, argv: &[&str]) -> Ran {
     let (stdout, stderr) = (Stream::default(), Stream::default());
     let mut context = Context {
         clock: Box::new(move || now),
@@ -62,10 +68,7 @@ fn mailca(dir: &TestDir, now: OffsetDateTime, words: &[&str]) -> Ran {
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),
     };
-    let ca = dir.file("CA");
-    let common = ["mailca", "--ca", &ca, "--yes", "--json"];
-    let argv = common.iter().chain(words).map(Into::into);
-    let exit = mailca::run(argv, &mut context);
+    let exit = mailca::run(argv.iter().map(Into::into), &mut context);
     Ran {
         exit,
         stdout: stdout.text(),
@@ -73,7 +76,7 @@ fn mailca(dir: &TestDir, now: OffsetDateTime, words: &[&str]) -> Ran {
     }
 }
 
-fn ca(days: &str) -> TestDir {
+pub(super) fn ca(days: &str) -> TestDir {
     let dir = TestDir::new();
     let init = [
         "init",
@@ -88,7 +91,7 @@ fn ca(days: &str) -> TestDir {
     dir
 }
 
-fn issue(dir: &TestDir, after: i64, words: &[&str]) -> Ran {
+pub(super) fn issue(dir: &TestDir, after: i64, words: &[&str]) -> Ran {
     let now = START + Duration::days(after);
     mailca(dir, now, &[&["issue", "mx.example.com"], words].concat())
 }

@@ -24,6 +24,7 @@ mod revoke;
 mod secrets;
 mod sendmail;
 mod several;
+mod status;
 mod streams;
 mod support;
 mod syscalls;

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::{Ran, TestDir, Tree, User, run};
 
+const SUBJECT: &str = "/C=US/ST=CA/O=Example/CN=Example Mail CA";
+
 /// A CA directory, `CA` in a private directory.
 pub struct Ca {
     pub dir: TestDir,
@@ -23,21 +25,26 @@ impl Ca {
     /// The same of `user`, with more options for `mailca init`.
     #[track_caller]
     pub fn of(user: User, options: &[&str]) -> Self {
-        Self::made(user, "--no-passphrase", options)
+        Self::made(user, SUBJECT, "--no-passphrase", options)
+    }
+
+    /// With a subject of its own.
+    #[track_caller]
+    pub fn named(subject: &str) -> Self {
+        Self::made(User::me(), subject, "--no-passphrase", &[])
     }
 
     /// With its key encrypted; the passphrase is in the file `pass` beside it.
     #[track_caller]
     pub fn encrypted() -> Self {
-        Self::made(User::me(), "--passphrase-file=pass", &[])
+        Self::made(User::me(), SUBJECT, "--passphrase-file=pass", &[])
     }
 
     #[track_caller]
-    fn made(user: User, passphrase: &str, options: &[&str]) -> Self {
+    fn made(user: User, subject: &str, passphrase: &str, options: &[&str]) -> Self {
         let Self { dir } = Self::unmade(user);
-        let subject = "--subject=/C=US/ST=CA/O=Example/CN=Example Mail CA";
         run(dir
-            .mailca(&["init", "CA", subject, passphrase])
+            .mailca(&["init", "CA", "--subject", subject, passphrase])
             .args(options))
         .exits(0);
         Self { dir }

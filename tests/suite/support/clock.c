@@ -1,14 +1,15 @@
 /* Preloaded into programs that shall run at another time: the clock says CLOCK,
- * as 2031-03-01T00:00:00Z, when they start, and goes on from there. What they
- * fork and execute does so too. (libfaketime leaves files in /dev/shm when its
- * program is killed, and by them a later program of the same number ends.) */
+ * as 2031-03-01T00:00:00Z, when they start, and goes on from there, or stands
+ * still with CLOCK_STOPS. What they fork and execute does so too. (libfaketime
+ * leaves files in /dev/shm when its program is killed, and by them a later
+ * program of the same number ends.) */
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-static time_t shift;
+static time_t shift, stopped;
 
 __attribute__((constructor)) static void set_clock(void)
 {
@@ -19,13 +20,15 @@ __attribute__((constructor)) static void set_clock(void)
 		return;
 	if (syscall(SYS_clock_gettime, CLOCK_REALTIME, &now) == 0)
 		shift = timegm(&parts) - now.tv_sec;
+	if (getenv("CLOCK_STOPS") != NULL)
+		stopped = timegm(&parts);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
 	int result = syscall(SYS_clock_gettime, clock, now);
 	if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-		now->tv_sec += shift;
+		now->tv_sec = stopped ? stopped : now->tv_sec + shift;
 	return result;
 }
 

@@ -31,6 +31,12 @@ impl Clock {
             .env("LD_PRELOAD", self.dir.path().join(LIBRARY))
             .env(VARIABLE, text(at));
     }
+
+    /// The same with a clock that stands still.
+    pub fn stop(&self, command: &mut Command, at: OffsetDateTime) {
+        self.set(command, at);
+        command.env("CLOCK_STOPS", "yes");
+    }
 }
 
 /// What tells the library when the program begins.

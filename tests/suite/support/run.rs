@@ -148,7 +148,10 @@ pub fn tell(sentence: &str) {
 pub fn find(tool: &str) -> Option<PathBuf> {
     match tool {
         "sendmail" => return sendmail(),
-        "pkilint" => return pkilint(),
+        "pkilint" => return below_target("pkilint/bin/python"),
+        "node_exporter" => {
+            return below_target("node-exporter/usr/bin/prometheus-node-exporter");
+        }
         _ => {}
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -158,10 +161,12 @@ pub fn find(tool: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The Python that has pkilint, where tests/setup puts it.
-fn pkilint() -> Option<PathBuf> {
-    let place = concat!(env!("CARGO_MANIFEST_DIR"), "/target/pkilint/bin/python");
-    Some(PathBuf::from(place)).filter(|file| file.is_file())
+/// What tests/setup puts below target/.
+fn below_target(name: &str) -> Option<PathBuf> {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target")
+        .join(name);
+    Some(place).filter(|file| file.is_file())
 }
 
 /// Sendmail proper, with its m4 files. Other mail servers have a program of
