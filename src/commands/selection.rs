@@ -11,6 +11,7 @@ use super::batch;
 use super::session::Session;
 use crate::pki::certificate::Certificate;
 use crate::pki::general_name;
+use crate::pki::hex;
 use crate::pki::key::EncodedKey;
 use crate::pki::pem_text;
 use crate::pki::request::{Request, Strength};
@@ -141,7 +142,8 @@ pub fn find(store: &Store, word: &str, all: bool, now: OffsetDateTime) -> Result
 /// A serial number as people write it: 1A2B, 0x1A2B, 1a:2b.
 pub fn serial(word: &str) -> Option<SerialNumber> {
     let digits = word.strip_prefix("0x").unwrap_or(word).replace(':', "");
-    digits.parse().ok()
+    let octets = hex::octets(&digits)?;
+    Some(SerialNumber::from_certificate(&octets))
 }
 
 /// The certificate of a serial number.

@@ -43,7 +43,8 @@ impl SerialNumber {
 
     /// The number that a certificate has, even one that RFC 5280 forbids: CAs made by OpenSSL
     /// before 0.9.8 have the number zero.
-    pub(super) fn from_certificate(octets: &[u8]) -> Self {
+    #[must_use]
+    pub fn from_certificate(octets: &[u8]) -> Self {
         let zeros = octets.iter().take_while(|octet| **octet == 0).count();
         Self(octets[zeros..].to_vec())
     }

@@ -19,6 +19,7 @@ use super::{Store, StoreError};
 use crate::pki::asn1_time;
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::CertificateListError;
+use crate::pki::hex;
 use crate::pki::name::NameError;
 use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
@@ -400,7 +401,7 @@ impl Recorded {
             _ => None,
         };
         Some(Self {
-            serial: row.serial.parse().ok()?,
+            serial: SerialNumber::from_certificate(&hex::octets(row.serial)?),
             not_after: asn1_time::parse(row.expires)?,
             is_marked_expired: row.status == "E",
             revocation,
