@@ -3,6 +3,7 @@
 
 mod book;
 mod clock;
+mod decade;
 mod docs;
 mod faithful;
 mod full_disk;
