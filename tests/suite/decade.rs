@@ -679,3 +679,29 @@ fn status_tells_at_once_what_openssl_ca_revoked_and_no_crl_has() {
     life.openssl_agrees();
     life.sendmail_agrees();
 }
+
+#[test]
+fn a_ca_that_was_forgotten_for_ten_years_comes_back_by_what_status_says() {
+    if !tools() {
+        return;
+    }
+    let start = datetime!(2038-03-01 06:00 UTC);
+    let mut life = Life::begin(User::me(), start, "--no-passphrase");
+    for week in (1..).take_while(|week| WEEK * *week < LIFE + DAY * 400) {
+        life.now.set(start + WEEK * week);
+        let said = life.status();
+        assert_eq!(
+            said.urgent().is_empty(),
+            week < 25,
+            "{}: {}",
+            life.now(),
+            said.ran
+        );
+    }
+    life.do_as_status_says();
+    // What ended long ago elsewhere, status does not know to be needed.
+    life.ok(&["renew", RELAY, "--out-dir=."]);
+    life.openssl_agrees();
+    life.names_agree();
+    life.sendmail_agrees();
+}
