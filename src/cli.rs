@@ -20,6 +20,10 @@ use crate::store::register::State;
 
 /// Where a CA is unless something else is said.
 pub const STANDARD_CA: &str = "/etc/mail/CA";
+/// How many days a CA certificate lives unless something else is said.
+pub const CA_DAYS: u32 = 3650;
+/// How many it may live at most.
+pub const CA_MOST_DAYS: u32 = 36500;
 
 /// A certificate authority for people who run mail servers
 ///
@@ -187,8 +191,9 @@ pub enum Command {
     /// ended longer ago than 30 days, or --expiring, is taken for gone.
     ///
     /// Attention needs what has ended, was revoked, or is about to end: a host 30 days before, the
-    /// CRL 7 days, and the CA as soon as new certificates would not get their default_days. Less than
-    /// a quarter of that time is critical.
+    /// CRL 7 days, or a third of default_days and default_crl_days where that is less, and the CA as
+    /// soon as new certificates would not get their default_days. Less than a quarter of that time is
+    /// critical.
     ///
     /// Exit status: 0 nothing needs attention, 3 something does, 1 it cannot be said.
     Status(Status),
@@ -226,7 +231,7 @@ pub struct Init {
     #[arg(long, value_name = "SUBJECT", value_parser = Name::from_oneline)]
     pub subject: Option<Name>,
     /// Lifetime of the CA certificate in days
-    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    #[arg(long, value_name = "DAYS", default_value_t = CA_DAYS, value_parser = clap::value_parser!(u32).range(1..=i64::from(CA_MOST_DAYS)))]
     pub days: u32,
     /// Type of the CA's key: p256, p384, ed25519, rsa2048, rsa3072, rsa4096
     #[arg(long, value_name = "TYPE", default_value_t = KeyType::P256)]
@@ -456,7 +461,7 @@ Examples:
   mailca renew-ca --days 7300 --yes --passphrase-file /root/ca.pass")]
 pub struct RenewCa {
     /// Lifetime of the new CA certificate in days
-    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    #[arg(long, value_name = "DAYS", default_value_t = CA_DAYS, value_parser = clap::value_parser!(u32).range(1..=i64::from(CA_MOST_DAYS)))]
     pub days: u32,
 }
 

@@ -15,7 +15,7 @@ use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 
 use super::selection::{self, Selected};
 use super::session::Session;
-use crate::cli::Status as Args;
+use crate::cli::{CA_DAYS, CA_MOST_DAYS, Status as Args};
 use crate::exit::{Exit, Plugin};
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::CertificateList;
@@ -28,10 +28,12 @@ use crate::store::hosts::CERT;
 use crate::store::register::Status;
 use crate::store::revocation::CrlFault;
 
-/// A host's certificate needs attention this long before its end.
+/// A host's certificate needs attention this long before its end, or for a third of default_days.
 const HOST: Duration = Duration::days(30);
-/// The CRL does.
+/// The CRL does, or for a third of default_crl_days.
 const CRL: Duration = Duration::days(7);
+
+const ALMOST_A_DAY: Duration = Duration::seconds(86_399);
 
 /// How much attention something needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -258,9 +260,19 @@ impl Watch<'_> {
         }
         item.file = file;
         if item.state != State::Ok && certificate.is_self_issued() {
-            item.remedy = Some(self.mailca(&["renew-ca"]));
+            item.remedy = Some(self.renew_ca());
         }
         item
+    }
+
+    fn renew_ca(&self) -> String {
+        let days = self.store.settings.default_days;
+        if days < CA_DAYS {
+            return self.mailca(&["renew-ca"]);
+        }
+        // One that lives no longer than a certificate would need attention at once.
+        let days = days.saturating_mul(2).min(CA_MOST_DAYS);
+        self.mailca(&["renew-ca", "--days", &days.to_string()])
     }
 
     fn crl(&self) -> Result<Item> {
@@ -285,7 +297,8 @@ impl Watch<'_> {
     fn present_crl(&self, crl: &CertificateList) -> Result<Item> {
         let store = self.store;
         let (from, until) = (crl.this_update, crl.next_update);
-        let mut item = self.item("CRL".into(), Some(from), until, CRL);
+        let notice = CRL.min(store.settings.crl_lifetime / 3);
+        let mut item = self.item("CRL".into(), Some(from), until, notice);
         if item.state != State::Ok && from <= self.now {
             let then = match until {
                 Some(until) if until < self.now => "",
@@ -342,15 +355,16 @@ impl Watch<'_> {
         let store = self.store;
         let mut items = Vec::new();
         let mut here = Vec::new();
-        // Up to when a host is provided for, or what there is to say of it said.
-        let mut known: HashMap<String, OffsetDateTime> = HashMap::new();
+        // From when to when a host is provided for, or what there is to say of it said.
+        let mut known = HashMap::new();
         for host in store.hosts.list()? {
             match store.hosts.certificate(&host) {
                 Ok(Some(certificate)) => here.push((host, certificate)),
                 Ok(None) => {}
                 Err(error) => {
                     items.push(self.unreadable(&host, &error.to_string()));
-                    known.insert(host, PrimitiveDateTime::MAX.assume_utc());
+                    let always = PrimitiveDateTime::MAX.assume_utc();
+                    known.insert(host, (always, always));
                 }
             }
         }
@@ -359,20 +373,31 @@ impl Watch<'_> {
             let revoked = statuses.get(&certificate.serial);
             let revoked = revoked.and_then(Status::revocation_in_words);
             if revoked.is_none() {
-                known.insert(certificate.title().to_lowercase(), certificate.not_after);
+                let life = (certificate.not_before, certificate.not_after);
+                known.insert(certificate.title().to_lowercase(), life);
             }
             items.push(self.host_here(host, certificate, revoked.as_deref()));
         }
         // What ended long ago belongs to nobody any more.
         let since = self.now.saturating_sub(self.notice.unwrap_or(HOST));
         for one in selection::last_of_each_subject(store, since)? {
-            let end = known.get(&one.host().to_lowercase());
-            if end.is_none_or(|end| *end < one.row.not_after) {
+            let counts = match known.get(&one.host().to_lowercase()) {
+                Some((from, until)) => {
+                    *until < one.row.not_after && !self.began_before(&one, *from)?
+                }
+                None => true,
+            };
+            if counts {
                 items.push(self.host_elsewhere(&one));
             }
         }
         items.sort_by(|a, b| (a.until, &a.name).cmp(&(b.until, &b.name)));
         Ok(items)
+    }
+
+    fn began_before(&self, one: &Selected, time: OffsetDateTime) -> Result<bool> {
+        let certificate = self.store.issued(&one.row.serial)?;
+        Ok(certificate.is_some_and(|it| it.not_before < time))
     }
 
     fn unreadable(&self, host: &str, error: &str) -> Item {
@@ -413,7 +438,8 @@ impl Watch<'_> {
         item.number = Some(one.row.serial.to_string());
         item.file = self.store.certificate_path(&one.row.serial);
         if item.state != State::Ok {
-            let days = format!("{}d", item.notice.whole_days().max(1));
+            // Not less than that time.
+            let days = format!("{}d", (item.notice + ALMOST_A_DAY).whole_days());
             let who = match general_name::host_name(&item.name) {
                 Ok(_) => vec![&*item.name],
                 Err(_) => vec!["--expiring", &days],
@@ -424,7 +450,8 @@ impl Watch<'_> {
     }
 
     fn host(&self, name: String, from: Option<OffsetDateTime>, until: OffsetDateTime) -> Item {
-        let mut item = self.item(name, from, Some(until), HOST);
+        let lifetime = Duration::days(self.store.settings.default_days.into());
+        let mut item = self.item(name, from, Some(until), HOST.min(lifetime / 3));
         item.label = text::one_line(&item.name);
         item
     }

@@ -62,6 +62,17 @@ impl Life {
     /// A CA that begins now, with its hosts and the first CRL, which has GONE.
     #[track_caller]
     fn begin(user: User, now: OffsetDateTime, passphrase: &str) -> Self {
+        Self::begin_with(user, now, passphrase, &[])
+    }
+
+    /// The same with other settings in openssl.cnf.
+    #[track_caller]
+    fn begin_with(
+        user: User,
+        now: OffsetDateTime,
+        passphrase: &str,
+        settings: &[[&str; 2]],
+    ) -> Self {
         let ca = Ca::unmade(user);
         let mut life = Self {
             clock: Clock::new(),
@@ -76,13 +87,16 @@ impl Life {
         let bin = life.ca.dir.create_dir("bin");
         symlink(life.ca.command(&[]).get_program(), bin.join("mailca")).expect("a link");
         life.ok(&["init", "--subject=/O=Example/CN=CA", passphrase]);
+        for [from, to] in settings {
+            life.ca.edit("openssl.cnf", from, to);
+        }
         for host in &life.here {
             life.ok(&["issue", host]);
         }
-        for (host, days) in [(RELAY, "365"), (GONE, "3600")] {
+        for (host, options) in [(RELAY, &[][..]), (GONE, &["--days=3600"])] {
             let request = life.ca.request(host, &[]);
             let out = format!("{host}.pem");
-            life.ok(&["sign", &request, "--out", &out, "--days", days]);
+            life.ok(&[&["sign", &request, "--out", &out], options].concat());
         }
         life.ok(&["revoke", GONE, "--reason=cessationOfOperation"]);
         life.trust();
@@ -647,6 +661,60 @@ fn status_warns_a_year_before_the_end_of_a_ca_that_only_a_timer_cares_for() {
     assert_eq!(life.do_as_status_says().len(), neglected.len());
     life.openssl_agrees();
     life.sendmail_agrees();
+}
+
+#[test]
+fn what_lives_short_as_a_rule_needs_attention_in_its_last_third() {
+    if !tools() {
+        return;
+    }
+    let start = datetime!(2036-03-01 06:00 UTC);
+    let settings = [
+        ["days     = 365", "days = 15"],
+        ["crl_days = 180", "crl_days = 6"],
+    ];
+    let mut life = Life::begin_with(User::me(), start, "--no-passphrase", &settings);
+    let crl = life.ca.file("crl/crl.pem");
+    let end = end_of(&life, MAIL, &["-crl_check", "-CRLfile", &crl]);
+    watch(&mut life, &[("CRL", end, DAY * 2)], &[]);
+    assert_eq!(life.do_as_status_says().len(), 1);
+    let hosts = [MAIL, MX1, MX2, RELAY].map(|host| (host, end_of(&life, host, &[]), DAY * 5));
+    watch(&mut life, &hosts, &[&["crl", "--expiring=3d"]]);
+    assert_eq!(life.do_as_status_says().len(), hosts.len());
+    life.openssl_agrees();
+}
+
+#[test]
+fn a_ca_that_lives_no_longer_than_its_certificates_gets_a_longer_life() {
+    if !tools() {
+        return;
+    }
+    let start = datetime!(2036-03-01 06:00 UTC);
+    let settings = [["days     = 365", "days = 3650"]];
+    let mut life = Life::begin_with(User::me(), start, "--no-passphrase", &settings);
+    life.now.set(start + DAY);
+    let done = life.do_as_status_says();
+    assert!(done[0].ends_with(" renew-ca --days 7300"), "{done:?}");
+    assert_eq!(done.len(), 1, "{done:?}");
+    life.openssl_agrees();
+}
+
+#[test]
+fn a_longer_certificate_that_a_host_used_before_counts_no_more() {
+    if !tools() {
+        return;
+    }
+    let start = datetime!(2036-03-01 06:00 UTC);
+    let life = Life::begin(User::me(), start, "--no-passphrase");
+    for options in [&[][..], &["--new-key"]] {
+        life.ok(&[&["renew", MX1, "--days=100"], options].concat());
+        let said = life.status();
+        let ends = said.items.iter().filter(|item| item.name == MX1);
+        let days: Vec<i64> = ends
+            .filter_map(|item| Some((item.until? - start).whole_days()))
+            .collect();
+        assert_eq!(days, [100], "{}", said.ran);
+    }
 }
 
 #[test]
