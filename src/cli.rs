@@ -202,6 +202,8 @@ pub enum Command {
     /// The lines go to standard output and nothing else does, so that they can be appended. They
     /// begin with an empty line and stand between two marks, by which --into finds them again.
     EmitMc(EmitMc),
+    /// Print files that make other programs work with the CA
+    Emit(Emit),
     /// Say whether a certificate is good, and why not
     ///
     /// Looked at, a line each: the chain to a trusted CA and that CA itself, the validity, the host
@@ -542,6 +544,47 @@ pub struct EmitMc {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  mailca emit systemd --into /etc/systemd/system")]
+pub struct Emit {
+    /// for which program
+    #[command(subcommand)]
+    pub target: EmitTarget,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EmitTarget {
+    /// Print a service and a timer that keep the CA alive
+    ///
+    /// Once a day mailca.timer starts mailca.service, which publishes a new CRL and renews
+    /// certificates where they end within 30 days. Without --into, both are printed, each behind a
+    /// comment with its path. What to run next is printed too.
+    ///
+    /// The service gets the CA key's passphrase from a file that systemd-creds has encrypted for this
+    /// machine. It runs as the owner of the CA directory.
+    Systemd(EmitSystemd),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca emit systemd
+  mailca emit systemd --into /etc/systemd/system --deploy-hook 'systemctl reload sendmail'
+  mailca --ca /srv/otherCA emit systemd --name mailca-other --into /etc/systemd/system")]
+pub struct EmitSystemd {
+    /// Write them to DIR, in place of those of before
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub into: Option<PathBuf>,
+    /// Run COMMAND by a shell for each renewed host, as renew --deploy-hook does
+    #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
+    pub deploy_hook: Option<OsString>,
+    /// Call them NAME.service and NAME.timer, where another CA has the name mailca
+    #[arg(long, value_name = "NAME", default_value = "mailca", value_parser = unit_name)]
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
   mailca verify mail.example.com --host mail.example.com
   mailca verify 765D48FAD58FD22F --at 2027-06-01T00:00:00Z
   mailca verify mx1.pem --key mx1.key --purpose server
@@ -609,6 +652,16 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "durations are written as 30d or 12h".into())
 }
 
+fn unit_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let well_formed = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(is_plain)
+        && text.len() <= 200;
+    well_formed
+        .then(|| text.to_owned())
+        .ok_or_else(|| "it is made of letters, digits, hyphens, underscores and dots".into())
+}
+
 fn reference_name(text: &str) -> Result<GeneralName, String> {
     match GeneralName::parse(text) {
         Ok(GeneralName::Dns(name)) if name.starts_with("*.") => Err(format!(
@@ -640,9 +693,22 @@ mod tests {
         built.build();
         for command in Cli::command().get_subcommands() {
             let own = built.find_subcommand(command.get_name()).unwrap();
-            assert!(command.get_about().is_some(), "{}", command.get_name());
             assert_eq!(command.get_about(), own.get_about());
             assert_eq!(command.get_long_about(), own.get_long_about());
         }
+    }
+
+    #[test]
+    fn every_command_and_every_one_below_it_is_described() {
+        let mut built = Cli::command();
+        built.build();
+        let mut waiting: Vec<_> = built.get_subcommands().collect();
+        let mut count = 0;
+        while let Some(command) = waiting.pop() {
+            assert!(command.get_about().is_some(), "{command}");
+            count += 1;
+            waiting.extend(command.get_subcommands());
+        }
+        assert!(count > Cli::command().get_subcommands().count());
     }
 }

@@ -7,6 +7,7 @@
 //! commands   one file per command                 context    time, questions, streams
 //!    |
 //!    +--- mta     one file per mail server, over templates/mta
+//!    +--- systemd a service and its timer, over templates/systemd
 //!    +--- store   the CA directory: settings, register, journal, hosts; the only writer
 //!            |
 //!            +--- pki   names, keys, requests, certificates, CRLs, chains: no files, no clock
@@ -25,6 +26,7 @@ pub mod pki;
 pub mod report;
 pub mod store;
 pub mod sys;
+pub mod systemd;
 pub mod templates;
 
 use std::ffi::OsString;

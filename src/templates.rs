@@ -14,6 +14,11 @@ pub const RENEWED: &str = include_str!("../templates/mta/renewed.txt");
 /// what a new key changes
 pub const NEW_KEY: &str = include_str!("../templates/mta/new-key.txt");
 
+/// the service that keeps a CA alive
+pub const SYSTEMD_SERVICE: &str = include_str!("../templates/systemd/mailca.service");
+/// its timer
+pub const SYSTEMD_TIMER: &str = include_str!("../templates/systemd/mailca.timer");
+
 /// Fills a template in; what it names and `values` lacks is an error, never an empty string.
 ///
 /// # Errors

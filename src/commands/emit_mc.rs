@@ -142,14 +142,14 @@ fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
     };
     let certificate = store.hosts.certificate(host)?.ok_or_else(not_here)?;
     let files = Files {
-        ca_path: absolute(&store.settings.root)?,
-        ca: absolute(&store.settings.certificate)?,
-        certificate: absolute(&folder)?.join(CERT),
+        ca_path: files::absolute(&store.settings.root)?,
+        ca: files::absolute(&store.settings.certificate)?,
+        certificate: files::absolute(&folder)?.join(CERT),
         key: match key {
-            Some(given) => absolute(given)?,
-            None => absolute(&folder)?.join(KEY),
+            Some(given) => files::absolute(given)?,
+            None => files::absolute(&folder)?.join(KEY),
         },
-        crl_path: absolute(&store.settings.crl_dir)?,
+        crl_path: files::absolute(&store.settings.crl_dir)?,
     };
     let own = match key {
         None => store.hosts.pair(host)?,
@@ -175,17 +175,6 @@ fn read_key(path: &Path) -> Result<PrivateKey> {
     let encoded = EncodedKey::find(&files::read(path)?).map_err(failed)?;
     let encoded = encoded.ok_or_else(|| StoreError::NoKey(path.to_owned()))?;
     Ok(encoded.unlock(None).map_err(failed)?)
-}
-
-// Without following hosts/HOST: the link is what stays when the certificate changes.
-fn absolute(path: &Path) -> Result<PathBuf> {
-    let directory = files::parent(path);
-    let resolved =
-        fs::canonicalize(directory).map_err(|error| FileError::new("read", directory, error))?;
-    match path.file_name() {
-        Some(name) if name != "." => Ok(resolved.join(name)),
-        _ => fs::canonicalize(path).map_err(|error| FileError::new("read", path, error).into()),
-    }
 }
 
 // What Sendmail's own checks would say (its op guide, "DontBlameSendmail").

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Error;
 
+use super::emit::systemd::EmitSystemdError;
 use super::emit_mc::EmitError;
 use super::issuance::Refusal;
 use super::issue::IssueRefusal;
@@ -36,9 +37,10 @@ use crate::store::journal::JournalError;
 use crate::store::register::RegisterError;
 use crate::store::settings::SettingsError;
 use crate::store::transaction::TransactionError;
-use crate::sys::files::{Exposed, FileError};
+use crate::sys::files::{self, Exposed, FileError};
 use crate::sys::lock::LockError;
 use crate::sys::prompt::PromptError;
+use crate::systemd::UnitError;
 
 /// Puts an error of a command in the CA directory `ca` into one sentence, with what to do about it.
 #[must_use]
@@ -109,6 +111,8 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(policy))
         .or_else(|| cause.downcast_ref().and_then(key))
         .or_else(|| cause.downcast_ref().and_then(|error| emit(error, ca)))
+        .or_else(|| cause.downcast_ref().map(|error| emit_systemd(error, ca)))
+        .or_else(|| cause.downcast_ref().and_then(unit))
         .or_else(|| cause.downcast_ref().and_then(verify))
         .or_else(|| cause.downcast_ref().and_then(prompt))
         .or_else(|| cause.downcast_ref().map(exposed))
@@ -572,6 +576,33 @@ fn emit(error: &EmitError, ca: &Path) -> Option<String> {
             Some("put the lines in order, each block from begin to end".into())
         }
         EmitError::NotText(_) => None,
+    }
+}
+
+fn emit_systemd(error: &EmitSystemdError, ca: &Path) -> String {
+    match error {
+        EmitSystemdError::NoKey(_) => "run it on the machine that has the CA key".into(),
+        EmitSystemdError::NoDirectory(path) => {
+            shell_line(&["mkdir", "-p", &path.to_string_lossy()])
+        }
+        EmitSystemdError::Foreign(path) => {
+            let path = path.to_string_lossy();
+            shell_line(&["mv", &path, &format!("{path}.old")])
+        }
+        EmitSystemdError::OtherCa { path, .. } => {
+            let dir = files::parent(path).to_string_lossy();
+            let words = ["emit", "systemd", "--name", "mailca-2", "--into", &dir];
+            invocation(ca, &words)
+        }
+    }
+}
+
+fn unit(error: &UnitError) -> Option<String> {
+    match error {
+        UnitError::Unwritable { .. } => {
+            Some("rename the directory, or put the commands of the hook into a script".into())
+        }
+        UnitError::Template(_) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_mangen::Man as Page;
 use serde::Serialize;
 
@@ -31,8 +31,8 @@ pub fn run(args: &Man) -> Result<Outcome> {
     files::create_dirs(&args.dir)?;
     let mut command = Cli::command();
     command.build();
-    let mut pages = vec![command.clone()];
-    pages.extend(command.get_subcommands().cloned());
+    let mut pages = Vec::new();
+    with_those_below(command, &mut pages);
     let mut report = Report {
         changed: true,
         pages: Vec::new(),
@@ -46,4 +46,12 @@ pub fn run(args: &Man) -> Result<Outcome> {
         report.pages.push(path);
     }
     Ok(Outcome::of(&report)?)
+}
+
+fn with_those_below(command: Command, found: &mut Vec<Command>) {
+    let below: Vec<_> = command.get_subcommands().cloned().collect();
+    found.push(command);
+    for command in below {
+        with_those_below(command, found);
+    }
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod completions;
 mod crl;
+mod emit;
 mod emit_mc;
 pub mod failure;
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::List(args) => list::run(&args, &mut session),
         Command::Show(args) => show::run(&args, &mut session),
         Command::Status(args) => status::run(&args, &mut session),
+        Command::Emit(args) => emit::run(&args, &mut session),
         Command::EmitMc(args) => emit_mc::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),
         Command::Completions(args) => completions::run(&args),

@@ -10,7 +10,7 @@ use super::conf::{Conf, ConfError};
 use crate::pki::key::Digest;
 use crate::pki::policy::{Policy, PolicyError};
 use crate::pki::profile::Profile;
-use crate::sys::files;
+use crate::sys::files::{self, FileError};
 
 #[cfg(test)]
 mod tests;
@@ -404,6 +404,39 @@ impl Settings {
             return super::with_suffix(&self.crl, ".der");
         }
         self.crl.with_extension("der")
+    }
+
+    /// The directories that signing and renewing writes to: the CA directory, and those that
+    /// openssl.cnf and links in it lead to, by their real names.
+    ///
+    /// # Errors
+    /// When there is no CA directory.
+    pub fn written_directories(&self) -> Result<Vec<PathBuf>, FileError> {
+        let root = self.root.canonicalize();
+        let root = root.map_err(|error| FileError::new("read", &self.root, error))?;
+        let hosts = self.root.join("hosts");
+        let mut found = vec![root];
+        for folder in [&hosts, &self.new_certs_dir, &self.crl_dir] {
+            found.extend(folder.canonicalize());
+        }
+        let crl_der = self.crl_der();
+        for file in [
+            &self.database,
+            &self.serial,
+            &self.crl_number,
+            &self.crl,
+            &crl_der,
+        ] {
+            // Where the file is a link, what is new is written beside its target.
+            let target = file.canonicalize();
+            let beside = target.as_deref().map(super::parent);
+            found.extend(beside.map(Path::to_owned));
+            found.extend(super::parent(file).canonicalize());
+        }
+        found.sort();
+        // What lies in another of them follows it.
+        found.dedup_by(|next, kept| next.starts_with(kept));
+        Ok(found)
     }
 
     fn get(&self, name: &str) -> Option<&str> {

@@ -43,6 +43,12 @@ impl FileError {
     pub fn is_missing(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
+
+    /// Whether the file is there, and others may do that.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied
+    }
 }
 
 /// A file with a secret that others than its owner can read.
@@ -640,6 +646,20 @@ pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
+    }
+}
+
+/// A path that is good from everywhere: that of the directory it lies in by its real name, while
+/// a link at its end stays one, since that is what stays when it is made to lead elsewhere.
+///
+/// # Errors
+/// When that directory is not there.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    let real =
+        |path: &Path| fs::canonicalize(path).map_err(|error| FileError::new("read", path, error));
+    match path.file_name() {
+        Some(name) => Ok(real(parent(path))?.join(name)),
+        None => real(path),
     }
 }
 

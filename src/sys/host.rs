@@ -1,6 +1,11 @@
 //! Facts about this machine.
 
-use std::fs;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use nix::unistd::{Uid, User};
+
+use super::files::FileError;
 
 /// The boot the machine runs in; `None` where it cannot be told. What was written but not yet
 /// synced is gone exactly when this has changed (Linux: random(4), boot_id).
@@ -15,4 +20,23 @@ pub fn boot_id() -> Option<String> {
 pub fn node_name() -> String {
     let system = rustix::system::uname();
     system.nodename().to_string_lossy().to_ascii_lowercase()
+}
+
+/// The program that runs, under its real name.
+///
+/// # Errors
+/// When it is not there any more.
+pub fn program() -> Result<PathBuf, FileError> {
+    env::current_exe()
+        .and_then(fs::canonicalize)
+        .map_err(|error| FileError::new("find", Path::new("mailca"), error))
+}
+
+/// The name of the user with a number, or the number again where nobody has it.
+#[must_use]
+pub fn user_name(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => user.name,
+        _ => uid.to_string(),
+    }
 }

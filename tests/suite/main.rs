@@ -31,6 +31,7 @@ mod status;
 mod streams;
 mod support;
 mod syscalls;
+mod systemd;
 mod terminal;
 mod unattended;
 mod verify;

@@ -241,6 +241,7 @@ fn worked_with(ca: &Ca) -> Vec<Ran> {
         &["req", "third.example.test", "--key=CA/private/cakey.pem"],
         &["req", "third.example.test", "--key=pass"],
         &["emit-mc", HOST],
+        &["emit", "systemd"],
         &["verify", HOST],
         &["renew", HOST, pass],
         &["renew", "h1.example.test", "--new-key", pass],

@@ -183,6 +183,8 @@ fn usage_errors_are_status_two_and_touch_nothing() {
         &["init", "--no-passphrase", "--passphrase-file=pass"],
         &["req", HOST, "--key", "x", "--key-type", "p256"],
         &["completions", "bogus"],
+        &["emit"],
+        &["emit", "bogus"],
         &["man"],
     ] {
         let ran = ca.mailca(args).exits(2);
@@ -278,6 +280,7 @@ fn a_full_disk_under_standard_output_is_an_error() {
     // What was changed all the same needs attention.
     for (args, status) in [
         (&["emit-mc", HOST][..], 1),
+        (&["emit", "systemd"], 1),
         (&["completions", "bash"], 1),
         (&["--help"], 1),
         (&["sign", "--help"], 1),
@@ -312,14 +315,16 @@ fn the_help_of_every_command_has_examples() {
         "sign",
         "issue",
         "emit-mc",
+        "emit",
+        "emit systemd",
         "verify",
         "completions",
         "man",
     ] {
-        let ran = run(mailca().args([command, "--help"])).exits(0);
+        let ran = run(mailca().args(command.split(' ')).arg("--help")).exits(0);
         assert!(ran.stdout.contains("Examples:"), "{ran}");
         assert_eq!(ran.stderr, "");
-        let short = run(mailca().args([command, "-h"])).exits(0);
+        let short = run(mailca().args(command.split(' ')).arg("-h")).exits(0);
         assert!(short.stdout.contains("Usage: mailca"), "{short}");
     }
     let version = run(mailca().arg("--version")).exits(0).stdout;
@@ -338,7 +343,11 @@ fn every_shell_has_completions_and_bash_reads_its_own() {
         let script = "source ./bash && COMP_WORDS=(mailca emit) COMP_CWORD=1 &&
             _mailca mailca emit mailca && echo \"${COMPREPLY[@]}\"";
         let ran = run(dir.command("bash").args(["--norc", "-c", script])).exits(0);
-        assert_eq!(ran.stdout.trim(), "emit-mc", "{ran}");
+        assert_eq!(ran.stdout.trim(), "emit-mc emit", "{ran}");
+        let script = "source ./bash && COMP_WORDS=(mailca emit '') COMP_CWORD=2 &&
+            _mailca mailca '' emit && echo \"${COMPREPLY[@]}\"";
+        let ran = run(dir.command("bash").args(["--norc", "-c", script])).exits(0);
+        assert!(ran.stdout.trim().ends_with(" systemd"), "{ran}");
     }
 }
 
@@ -357,6 +366,8 @@ fn every_command_has_a_manual_page_that_man_accepts() {
         "renew",
         "renew-ca",
         "emit-mc",
+        "emit",
+        "emit-systemd",
         "verify",
         "completions",
         "man",

@@ -152,6 +152,7 @@ pub fn find(tool: &str) -> Option<PathBuf> {
         "node_exporter" => {
             return below_target("node-exporter/usr/bin/prometheus-node-exporter");
         }
+        "systemd" => return systemd(),
         _ => {}
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -167,6 +168,15 @@ fn below_target(name: &str) -> Option<PathBuf> {
         .join("target")
         .join(name);
     Some(place).filter(|file| file.is_file())
+}
+
+/// The manager of systemd itself, which is in no PATH.
+fn systemd() -> Option<PathBuf> {
+    let places = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
+    places
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|file| file.is_file())
 }
 
 /// Sendmail proper, with its m4 files. Other mail servers have a program of
