@@ -42,6 +42,23 @@ impl Outcome {
         })
     }
 
+    /// The same of what may be long, and changes nothing: only what is going to be printed.
+    ///
+    /// # Errors
+    /// When the report cannot be written as JSON.
+    pub fn long(report: &(impl Serialize + Display), is_json: bool) -> serde_json::Result<Self> {
+        if is_json {
+            return Ok(Self {
+                json: Some(serde_json::to_value(report)?),
+                ..Self::file(String::new())
+            });
+        }
+        Ok(Self {
+            json: Some(serde_json::Value::Null),
+            ..Self::file(report.to_string())
+        })
+    }
+
     /// A drawing in the place of the words, made for the terminal that standard output is: whoever
     /// draws has made fit for it what comes from elsewhere.
     pub fn draw(&mut self, drawing: String) {

@@ -358,37 +358,36 @@ pub fn last_of_each_subject(store: &Store, since: OffsetDateTime) -> Result<Vec<
         if index::is_revoked(line) {
             return;
         }
-        match Recorded::parse(line).filter(|row| row.subject != own) {
-            Some(row) if !row.subject.starts_with('/') => nameless.push(row),
-            Some(row)
-                if last
-                    .get(&row.subject)
-                    .is_none_or(|it| it.not_after <= row.not_after) =>
-            {
+        let row = Recorded::parse(line).filter(|row| row.not_after >= since && row.subject != own);
+        let Some(row) = row else {
+            return;
+        };
+        if !row.subject.starts_with('/') {
+            nameless.push(row);
+            return;
+        }
+        match last.get_mut(&row.subject) {
+            Some(other) if other.not_after > row.not_after => {}
+            Some(other) => *other = row,
+            None => {
                 last.insert(row.subject.clone(), row);
             }
-            _ => {}
         }
     })?;
-    let mut found: Vec<Selected> = last
-        .into_values()
-        .map(|row| Selected {
-            row,
-            certificate: None,
-        })
-        .collect();
-    let mut last: HashMap<String, Selected> = HashMap::new();
+    let mut last_nameless: HashMap<String, Selected> = HashMap::new();
     for row in nameless {
         let selected = Selected::new(store, row)?;
         let who = selected.who();
         let end = selected.row.not_after;
-        if last.get(&who).is_none_or(|it| it.row.not_after <= end) {
-            last.insert(who, selected);
+        if last_nameless
+            .get(&who)
+            .is_none_or(|it| it.row.not_after <= end)
+        {
+            last_nameless.insert(who, selected);
         }
     }
-    found.extend(last.into_values());
-    found.retain(|one| one.row.not_after >= since);
-    Ok(found)
+    let named = last.into_values().map(Selected::of_row);
+    Ok(named.chain(last_nameless.into_values()).collect())
 }
 
 /// The hosts that have a certificate valid at a time, by name.

@@ -141,7 +141,7 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     if args.prometheus {
         return Ok(Outcome::file(monitor::prometheus(&report)));
     }
-    let mut outcome = Outcome::of(&report)?;
+    let mut outcome = Outcome::long(&report, session.global.json)?;
     if let Some(screen) = session.context.screen {
         outcome.draw(board::draw(&report, screen));
     }
@@ -511,8 +511,7 @@ fn pad(text: &str, width: usize) -> String {
 }
 
 /// How many of how many need attention.
-fn summary(report: &Report) -> String {
-    let all = report.by_urgency();
+fn summary(all: &[&Item]) -> String {
     let total = all.len();
     match all.iter().filter(|item| item.state > State::Ok).count() {
         0 => "nothing needs attention".into(),
@@ -522,8 +521,8 @@ fn summary(report: &Report) -> String {
 }
 
 /// What to do about each thing that needs attention.
-fn write_remedies(report: &Report, f: &mut impl fmt::Write) -> fmt::Result {
-    for item in report.by_urgency() {
+fn write_remedies(all: &[&Item], f: &mut impl fmt::Write) -> fmt::Result {
+    for item in all {
         let Some(sentence) = item.sentence() else {
             continue;
         };
@@ -538,8 +537,8 @@ fn write_remedies(report: &Report, f: &mut impl fmt::Write) -> fmt::Result {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let directory = self.directory.display();
-        writeln!(f, "{directory}: {}", summary(self))?;
         let all = self.by_urgency();
+        writeln!(f, "{directory}: {}", summary(&all))?;
         let (label, words) = (
             width(&all, |item| &item.label),
             width(&all, |item| &item.words),
@@ -554,6 +553,6 @@ impl fmt::Display for Report {
             );
             writeln!(f, "{}", line.trim_end())?;
         }
-        write_remedies(self, f)
+        write_remedies(&all, f)
     }
 }

@@ -24,8 +24,8 @@ pub fn draw(report: &Report, screen: Screen) -> String {
     let cells = free.saturating_sub(label).clamp(SHORTEST_BAR, LONGEST_BAR);
 
     let directory = report.directory.display().to_string();
-    let mut out = format!("{}: {}\n\n", text::one_line(&directory), summary(report));
-    for item in items {
+    let mut out = format!("{}: {}\n\n", text::one_line(&directory), summary(&items));
+    for item in &items {
         let paint = |text: &str| paint(item.state, text, screen);
         let mark = match item.state {
             State::Ok => "  ",
@@ -43,7 +43,7 @@ pub fn draw(report: &Report, screen: Screen) -> String {
         let _ = writeln!(out, "{}", line.trim_end());
     }
     let mut remedies = String::new();
-    let _ = write_remedies(report, &mut remedies);
+    let _ = write_remedies(&items, &mut remedies);
     if !remedies.is_empty() {
         let _ = write!(out, "\n{remedies}");
     }
