@@ -140,6 +140,8 @@ fn plain(word: &OsStr) -> Result<&str, UnitError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -168,6 +170,11 @@ mod tests {
             let error = quoted(word.as_ref()).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
+        let error = quoted(OsStr::from_bytes(b"/\xff")).unwrap_err().to_string();
+        assert!(
+            error.contains("has bytes that are not UTF-8, which"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -188,6 +188,7 @@ fn prepared(user: User) -> Ca {
     );
     ca.dir
         .write("sendmail.mc", "divert(0)dnl\ndefine(`a', `b')dnl\n");
+    ca.ok(&["emit", "systemd", "--into", "."]);
     ca.write("more.cnf", "[ mailca ]\nprofile = relay\n");
     let settings = ca.read("openssl.cnf") + ".include = more.cnf\n";
     ca.write("openssl.cnf", &settings);
@@ -277,7 +278,7 @@ fn try_all(places: &[Place<'_>]) -> usize {
 }
 
 fn is_tried(place: &Place<'_>, form: &Form, user: User) -> bool {
-    let names_it = !place.file.starts_with("CA/") && !place.args.contains(&"emit-mc");
+    let names_it = !place.file.starts_with("CA/") && !place.args[0].starts_with("emit");
     match form {
         // Root reads the same bytes, and what nobody may.
         Form::Bytes(_) | Form::Unreadable if user.is_root() => false,
@@ -400,10 +401,14 @@ fn what_a_person_names_may_have_any_form() {
     let into: &[&str] = &["emit-mc", HOST, "--into", "sendmail.mc"];
     let for_sendmail: &[&str] = &["emit-mc", HOST, "--key", KEY];
     let texts = "empty, truncated, NUL, CRLF, BOM";
+    let units: &[&str] = &["emit", "systemd", "--into", ".", "--deploy-hook=true"];
+    let ours = "truncated, Latin-1, NUL, CRLF";
     let count = try_all(&NAMED)
         + try_all(&[
             place("a key for Sendmail", KEY, for_sendmail, ""),
             place("sendmail.mc", "sendmail.mc", into, texts),
+            place("a service", "mailca.service", units, ours),
+            place("a timer", "mailca.timer", units, ours),
         ]);
     tell(&format!("files named: {count} hostile ones"));
 }
