@@ -301,7 +301,7 @@ fn check_renewed(
     match status.and_then(Status::revocation_in_words) {
         Some(revoked) => Err(RegisterError::AlreadyRevoked {
             serial: renewed.serial.to_string(),
-            revoked,
+            revoked: revoked.into(),
         }),
         None => Ok(()),
     }

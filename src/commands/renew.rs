@@ -397,10 +397,10 @@ fn check(
     let host = certificate.title();
     let serial = certificate.serial.to_string();
     match status {
-        Some(status @ Status::Revoked { .. }) => Err(RenewRefusal::Revoked {
+        Some(Status::Revoked { in_words }) => Err(RenewRefusal::Revoked {
             host,
             serial,
-            revoked: status.revocation_in_words().unwrap_or_default(),
+            revoked: in_words.clone(),
             is_here,
         }),
         None if args.revoke_old => Err(RenewRefusal::NotRecorded {

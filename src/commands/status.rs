@@ -67,7 +67,7 @@ struct Item {
     from: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     until: Option<OffsetDateTime>,
-    /// whole ones, less than none where it has ended
+    /// days of the calendar, less than none where it has ended
     days_left: Option<i64>,
     state: State,
     /// why it needs attention
@@ -205,12 +205,12 @@ impl Watch<'_> {
             file: PathBuf::new(),
             from,
             until,
-            days_left: left.map(|left| left.whole_seconds().div_euclid(86_400)),
+            days_left: until.map(|until| moment::days_from(self.now, until)),
             state: State::Ok,
             reason: None,
             remedy: None,
             host_files: None,
-            words: left.map_or_else(|| "has no end".into(), in_words),
+            words: until.map_or_else(|| "has no end".into(), |until| in_words(self.now, until)),
             notice,
         };
         let Some((until, left)) = until.zip(left) else {
@@ -376,7 +376,7 @@ impl Watch<'_> {
                 let life = (certificate.not_before, certificate.not_after);
                 known.insert(certificate.title().to_lowercase(), life);
             }
-            items.push(self.host_here(host, certificate, revoked.as_deref()));
+            items.push(self.host_here(host, certificate, revoked));
         }
         // What ended long ago belongs to nobody any more.
         let since = self.now.saturating_sub(self.notice.unwrap_or(HOST));
@@ -491,11 +491,12 @@ impl Item {
     }
 }
 
-fn in_words(left: Duration) -> String {
-    if left.is_negative() {
-        format!("ended {} ago", moment::length(-left))
+fn in_words(now: OffsetDateTime, until: OffsetDateTime) -> String {
+    let distance = moment::between(now, until);
+    if until < now {
+        format!("ended {distance} ago")
     } else {
-        format!("{} left", moment::length(left))
+        format!("{distance} left")
     }
 }
 

@@ -261,10 +261,8 @@ fn check_register(
     let register = name.to_string_lossy();
     Ok(match store.status(serial)? {
         Some(Status::Valid) => Verdict::Ok(format!("{register} has it as valid")),
-        Some(Status::Revoked { date, reason }) => {
-            let on = date.map_or(String::new(), |date| format!(" on {}", report::date(date)));
-            let reason = reason.map_or(String::new(), |reason| format!(" ({reason})"));
-            Verdict::Failed(format!("{register} has it as revoked{on}{reason}"))
+        Some(Status::Revoked { in_words }) => {
+            Verdict::Failed(format!("{register} has it as revoked on {in_words}"))
         }
         // What is marked as expired now was good before.
         Some(Status::Expired) if at <= certificate.not_after && certificate.not_after < now => {

@@ -36,7 +36,7 @@ impl Moment {
     /// For something that begins later.
     #[must_use]
     pub fn before(self, start: OffsetDateTime) -> String {
-        let (when, span) = distance(start, start - self.at);
+        let (when, span) = distance(start, self.at);
         if self.is_now {
             return format!("begins only {when}, in {span}");
         }
@@ -47,14 +47,14 @@ impl Moment {
     /// For something that ends later, from now: `ends on 2026-05-04, in 5 days`.
     #[must_use]
     pub fn until(self, end: OffsetDateTime) -> String {
-        let (when, span) = distance(end, end - self.at);
+        let (when, span) = distance(end, self.at);
         format!("ends {when}, in {span}")
     }
 
     /// For something that ended earlier.
     #[must_use]
     pub fn after(self, end: OffsetDateTime) -> String {
-        let (when, span) = distance(end, self.at - end);
+        let (when, span) = distance(end, self.at);
         if self.is_now {
             return format!("ended {when}, {span} ago");
         }
@@ -78,24 +78,34 @@ fn point(time: OffsetDateTime, span: Duration) -> String {
     utc.format(&Rfc3339).unwrap_or_else(|_| utc.to_string())
 }
 
-fn distance(time: OffsetDateTime, span: Duration) -> (String, String) {
+fn distance(time: OffsetDateTime, at: OffsetDateTime) -> (String, String) {
+    let span = (time - at).abs();
     let preposition = if span.whole_days() >= 2 { "on" } else { "at" };
-    (format!("{preposition} {}", point(time, span)), length(span))
+    let when = format!("{preposition} {}", point(time, span));
+    (when, between(time, at))
 }
 
-/// How long a time is, in the largest unit of which there are two: `204 days`, `26 hours`.
+/// How far two times are apart, in the largest unit of which there are two: `204 days`, `26 hours`.
 #[must_use]
-pub fn length(span: Duration) -> String {
+pub fn between(one: OffsetDateTime, other: OffsetDateTime) -> String {
+    let span = (one - other).abs();
     let counted = |count: i64, unit: &str| match count {
         1 => format!("1 {unit}"),
         _ => format!("{count} {unit}s"),
     };
     match (span.whole_days(), span.whole_hours(), span.whole_minutes()) {
-        (2.., ..) => counted(span.whole_days(), "day"),
+        (2.., ..) => counted(days_from(one, other).abs(), "day"),
         (_, 2.., _) => counted(span.whole_hours(), "hour"),
         (_, _, 1..) => counted(span.whole_minutes(), "minute"),
         _ => counted(span.whole_seconds(), "second"),
     }
+}
+
+/// How many days of the calendar (in UTC) lead from one time to another.
+#[must_use]
+pub fn days_from(from: OffsetDateTime, to: OffsetDateTime) -> i64 {
+    let day = |time: OffsetDateTime| i64::from(time.to_offset(UtcOffset::UTC).to_julian_day());
+    day(to) - day(from)
 }
 
 #[cfg(test)]

@@ -230,10 +230,8 @@ pub enum Status {
     Valid,
     /// `R`
     Revoked {
-        /// when, unless that cannot be read
-        date: Option<OffsetDateTime>,
-        /// the reason and what belongs to it, as index.txt has it
-        reason: Option<String>,
+        /// when and why, for people: `2026-05-04 (keyCompromise)`
+        in_words: String,
     },
     /// `E`
     Expired,
@@ -244,13 +242,11 @@ pub enum Status {
 impl Status {
     /// Date and reason of a revocation for people, `None` where there is none.
     #[must_use]
-    pub fn revocation_in_words(&self) -> Option<String> {
-        let Self::Revoked { date, reason } = self else {
-            return None;
-        };
-        let date = date.map_or_else(|| "an unknown date".into(), |date| date.date().to_string());
-        let reason = reason.as_ref().map(|reason| format!(" ({reason})"));
-        Some(date + &reason.unwrap_or_default())
+    pub fn revocation_in_words(&self) -> Option<&str> {
+        match self {
+            Self::Revoked { in_words } => Some(in_words),
+            _ => None,
+        }
     }
 
     fn in_line(line: &str) -> Self {
@@ -260,16 +256,9 @@ impl Status {
         match row.status {
             "V" => Self::Valid,
             "E" => Self::Expired,
-            "R" => {
-                let (date, reason) = match row.revoked.split_once(',') {
-                    Some((date, reason)) => (date, Some(reason.to_owned())),
-                    None => (row.revoked, None),
-                };
-                Self::Revoked {
-                    date: asn1_time::parse(date),
-                    reason,
-                }
-            }
+            "R" => Self::Revoked {
+                in_words: revocation_in_words(row.revoked.into()),
+            },
             other => Self::Unknown(other.into()),
         }
     }

@@ -301,9 +301,7 @@ fn of_each_host_the_certificate_counts_that_it_uses() {
                 } else {
                     "elsewhere"
                 };
-                // Some of the last one is over.
-                let days = item["days_left"].as_i64().unwrap() + 1;
-                let days = days / 10 * 10;
+                let days = &item["days_left"];
                 format!("{} {here} {days}", item["name"].as_str().unwrap())
             })
             .collect::<Vec<_>>()

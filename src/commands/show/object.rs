@@ -341,7 +341,7 @@ impl ShownCertificate {
         let names = self.names.iter().map(ToString::to_string);
         let names: Vec<String> = names.chain(self.other_names.iter().cloned()).collect();
         review.list("Names", &names);
-        let lifetime = moment::length(self.not_after - self.not_before);
+        let lifetime = moment::between(self.not_before, self.not_after);
         review.field(
             "Validity",
             &format!(
