@@ -16,6 +16,8 @@ use rustix::termios::{LocalModes, tcgetattr};
 
 use super::support::{BASE_MC, Sendmail, TestDir, User, require, run, s_client_starttls};
 
+mod operations;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PASSPHRASE: &str = "docs";
 
@@ -208,7 +210,9 @@ fn no_console_block_goes_unchecked() {
         ("docs/successor-ca.md", "Renew the hosts under it", 1),
         ("docs/successor-ca.md", "Drop the old one", 1),
     ];
-    for path in pages().iter().filter(|path| *path != "docs/json.md") {
+    // Of these two, tests of their own see to every block.
+    let others = ["docs/json.md", operations::PAGE];
+    for path in pages().iter().filter(|path| !others.contains(&&***path)) {
         let page = Page::read(path);
         for section in page.sections() {
             let there = page.blocks(&section).len();
@@ -324,6 +328,8 @@ struct Page {
     path: PathBuf,
     text: String,
     changed: bool,
+    /// Serial numbers as they stand on the page, and what they are this time.
+    serials: Vec<[String; 2]>,
 }
 
 /// A command of a console block, and what it prints.
@@ -341,6 +347,7 @@ impl Page {
             path,
             text,
             changed: false,
+            serials: Vec::new(),
         }
     }
 
@@ -377,6 +384,31 @@ impl Page {
                 (inside, steps(block))
             })
             .collect()
+    }
+
+    /// Learns from what a command shows which serial number stands for which on the page.
+    fn learn(&mut self, on_the_page: &str, printed: &str) {
+        for (page, now) in serials_in(on_the_page).zip(serials_in(printed)) {
+            if !self.serials.iter().any(|[known, _]| known == page) {
+                self.serials.push([page.to_owned(), now.to_owned()]);
+            }
+        }
+    }
+
+    /// A command of the page with the serial numbers of this time.
+    fn as_of_now(&self, command: &str) -> String {
+        let pairs = self.serials.iter();
+        pairs.fold(command.to_owned(), |text, [page, now]| {
+            text.replace(page, now)
+        })
+    }
+
+    /// What was printed, with the serial numbers of the page.
+    fn as_on_the_page(&self, printed: &str) -> String {
+        let pairs = self.serials.iter();
+        pairs.fold(printed.to_owned(), |text, [page, now]| {
+            text.replace(now, page)
+        })
     }
 
     /// Replaces the inside of a block.
@@ -436,6 +468,10 @@ fn steps(block: &str) -> Vec<Step> {
 struct MailHost {
     dir: TestDir,
     port: Option<u16>,
+    /// Other folders of the machine, and the real ones that stand for them.
+    places: Vec<[String; 2]>,
+    /// Who types.
+    user: User,
 }
 
 impl MailHost {
@@ -443,7 +479,12 @@ impl MailHost {
         let dir = TestDir::new();
         dir.write("sendmail.mc", BASE_MC);
         dir.create_dir("bin");
-        Self { dir, port: None }
+        Self {
+            dir,
+            port: None,
+            places: Vec::new(),
+            user: User::me(),
+        }
     }
 
     /// A CA as `openssl ca` keeps it, with the machine's own openssl.cnf and one certificate.
@@ -479,13 +520,14 @@ impl MailHost {
         let mut actual = String::new();
         let mut same = true;
         for Step { command, output } in &steps {
-            let printed = self.type_in(command.trim_end());
+            let printed = self.type_in(page.as_of_now(command).trim_end());
             let fits = normal(&printed) == normal(output);
             if !fits && std::env::var_os("UPDATE_DOCS").is_none() {
                 assert_eq!(normal(&printed), normal(output), "{section}: {command}");
             }
             same &= fits;
-            actual.extend(["$ ", command, &printed]);
+            page.learn(if fits { output } else { &printed }, &printed);
+            actual.extend(["$ ", command, &page.as_on_the_page(&printed)]);
         }
         if !same {
             page.replace(inside, &actual);
@@ -496,6 +538,9 @@ impl MailHost {
     fn type_in(&self, command: &str) -> String {
         let real = self.dir.path().to_str().expect("UTF-8 path");
         let mut command = command.replace("/etc/mail", real);
+        for [name, real] in &self.places {
+            command = command.replace(name, real);
+        }
         if let Some(port) = self.port {
             command = command
                 .replace("localhost 25", &format!("127.0.0.1 {port}"))
@@ -506,8 +551,9 @@ impl MailHost {
             "{real}/bin:{}:/usr/sbin:/usr/bin:/sbin:/bin",
             built.display()
         );
-        let mut shell = self.dir.command("setsid");
+        let mut shell = self.user.command("setsid");
         shell
+            .current_dir(self.dir.path())
             .args(["--ctty", "--wait", "timeout", "--foreground", "120"])
             .args(["sh", "-c", &command])
             .env_clear()
@@ -515,10 +561,16 @@ impl MailHost {
             .env("MAILCA_DIR", self.dir.path().join("CA"));
         let text = on_terminal(shell).replace('\r', "");
         // Without root the directory is below /tmp, which a real /etc/mail is not.
-        text.lines()
+        let mut shown: String = text
+            .lines()
             .filter(|line| !line.starts_with("warning: the directory /tmp is writable"))
-            .map(|line| line.trim_end().replace(real, "/etc/mail") + "\n")
-            .collect::<String>()
+            .map(|line| line.trim_end().to_owned() + "\n")
+            .collect();
+        for [name, real] in &self.places {
+            shown = shown.replace(real, name);
+        }
+        shown
+            .replace(real, "/etc/mail")
             .replace(" --ca /etc/mail/CA", "")
     }
 }
@@ -553,7 +605,9 @@ fn on_terminal(mut command: Command) -> String {
         let line = String::from_utf8_lossy(line);
         if line.ends_with("[y/N] ") {
             terminal.write_all(b"y\n").expect("type an answer");
-        } else if line.ends_with(": ") && SECRETS.iter().any(|prompt| line.starts_with(prompt)) {
+        } else if line.trim_end().ends_with(':')
+            && SECRETS.iter().any(|prompt| line.starts_with(prompt))
+        {
             // What is typed before the echo is off would be shown, and thrown away.
             while tcgetattr(&terminal).is_ok_and(|t| t.local_modes.contains(LocalModes::ECHO)) {
                 sleep(Duration::from_millis(5));
@@ -566,7 +620,15 @@ fn on_terminal(mut command: Command) -> String {
 }
 
 /// How questions begin whose answers are not shown.
-const SECRETS: [&str; 2] = ["Passphrase", "The same again"];
+const SECRETS: [&str; 7] = [
+    "Passphrase",
+    "The same again",
+    "Enter pass phrase",
+    "enter AES-256-CBC",
+    "Verifying - enter AES-256-CBC",
+    "Enter Encryption Password",
+    "Verifying - Enter Encryption Password",
+];
 
 /// nc, as far as it is needed.
 const NC: &str = r#"#!/bin/bash
@@ -580,10 +642,9 @@ wait
 /// files.
 fn normal(text: &str) -> String {
     let mut out = String::new();
-    let part_of_word = |c: char| c.is_ascii_alphanumeric() || ":-".contains(c);
     let mut rest = text.trim_end();
     while let Some(first) = rest.chars().next() {
-        let end = rest.find(|c| !part_of_word(c)).unwrap_or(rest.len());
+        let end = rest.find(|c| !is_part_of_word(c)).unwrap_or(rest.len());
         if end == 0 {
             out.push(first);
             rest = &rest[first.len_utf8()..];
@@ -604,6 +665,17 @@ fn normal(text: &str) -> String {
         .collect()
 }
 
+fn is_part_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || ":-".contains(c)
+}
+
+/// The serial numbers in a text, as often as they are there.
+fn serials_in(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c| !is_part_of_word(c))
+        .filter(|word| variable(word) == Some("SERIAL"))
+        .map(|word| word.trim_end_matches(':'))
+}
+
 fn variable(word: &str) -> Option<&'static str> {
     let shape: String = word
         .chars()
@@ -616,12 +688,13 @@ fn variable(word: &str) -> Option<&'static str> {
         "0000-00-00T00:00:00Z" => Some("TIME"),
         "000000000000Z" => Some("UTCTIME"),
         "cnf:00:" | "cnf:000:" => Some("cnf:LINE:"),
-        _ if word.len() >= 16 && word.chars().all(is_hex) => Some("SERIAL"),
+        _ if word.len() >= 16 && word.trim_end_matches(':').chars().all(is_hex) => Some("SERIAL"),
         _ if word.starts_with("cacert-") && word[7..].chars().all(is_hex) => Some("cacert-SERIAL"),
         // In one line or in two.
         _ if word.len() >= 47 && word.trim_end_matches(':').split(':').all(is_octet) => {
             Some("SHA256")
         }
+        _ if word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit()) => Some("SHA256"),
         _ => None,
     }
 }

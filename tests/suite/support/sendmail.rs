@@ -139,6 +139,27 @@ impl Sendmail {
         self.wait().unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// A shell script that makes its configuration from the sendmail.mc of that name, as Debian's
+    /// `sendmailconfig` does.
+    pub fn configuring(&self, mc: &str) -> String {
+        let cf = self.dir.file("sendmail.cf");
+        format!("m4 -D_CF_DIR_={CF_DIR}/ '{mc}' >'{cf}' || exit\n")
+    }
+
+    /// A bash script that does what [`Sendmail::reload`] does.
+    pub fn reloading(&self) -> String {
+        let (pid, log) = (self.pid().as_raw_nonzero(), self.dir.file("log"));
+        let port = self.port;
+        format!(
+            "starts() {{ grep -c 'starting daemon' '{log}'; }}
+            before=$(starts)
+            kill -HUP {pid} || exit
+            until [ \"$(starts)\" -gt \"$before\" ] && (: </dev/tcp/127.0.0.1/{port}); do
+                sleep 0.05
+            done 2>/dev/null\n"
+        )
+    }
+
     /// What `EHLO` gets for an answer, line by line.
     #[track_caller]
     pub fn ehlo(&self) -> Vec<String> {
