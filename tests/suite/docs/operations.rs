@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::super::support::invariants::broken;
 use super::super::support::{Sendmail, TestDir, User, find, require, run, s_client_starttls};
@@ -163,6 +165,11 @@ fn program(host: &MailHost, name: &str, script: &str) {
     fs::set_permissions(path, Permissions::from_mode(0o755)).expect("chmod");
 }
 
+/// The next certificate ends later than the one before, and so stands behind it.
+fn wait_a_second() {
+    sleep(Duration::from_millis(1100));
+}
+
 /// What is carried from one machine to others.
 fn medium(hosts: &mut [&mut MailHost]) -> TestDir {
     let medium = TestDir::new();
@@ -175,6 +182,11 @@ fn medium(hosts: &mut [&mut MailHost]) -> TestDir {
 
 /// A relay with Sendmail, whose key was made there, as the section on it has it.
 fn relay(ca: &MailHost, name: &str) -> (MailHost, Sendmail) {
+    relay_for(ca, name, 365)
+}
+
+/// The same, with a certificate for so many days.
+fn relay_for(ca: &MailHost, name: &str, days: u32) -> (MailHost, Sendmail) {
     let mut relay = machine(&[]);
     let usb = ca.places.iter().find(|[name, _]| name == "/media/usb");
     relay.places.extend(usb.cloned());
@@ -183,7 +195,7 @@ fn relay(ca: &MailHost, name: &str) -> (MailHost, Sendmail) {
          mailca req {name} --out-dir /etc/mail/certs; cp /etc/mail/certs/{name}.csr /media/usb"
     ));
     ca.type_in(&format!(
-        "mailca sign /media/usb/{name}.csr --out /media/usb/{name}.pem --yes --passphrase-file /root/ca.pass; \
+        "mailca sign /media/usb/{name}.csr --out /media/usb/{name}.pem --days {days} --yes --passphrase-file /root/ca.pass; \
          mailca emit-mc {name} --dir /etc/mail/certs --key /etc/mail/certs/{name}.key >/media/usb/{name}.mc; \
          mailca crl --passphrase-file /root/ca.pass; \
          cd /etc/mail/CA && tar -cf /media/usb/trust.tar cacert.pem *.0 crl"
@@ -262,6 +274,7 @@ fn the_first_day_ends_with_starttls() {
     assert!(!sendmail.offers_starttls());
     section.next_on(&host);
     assert!(sendmail.offers_starttls(), "{}", sendmail.log());
+    section.next_on(&host);
     section.next_on(&host);
     assert_served(&sendmail, &host, "CA/cacert.pem", "mail.example.com");
     assert_verdict("OK", &sendmail, &host, OWN);
@@ -345,7 +358,9 @@ fn the_daily_run_renews_what_is_due() {
         return;
     }
     let mut section = Section::new("Every day");
-    let (host, sendmail) = ca_machine(&["/etc/cron.daily"]);
+    let (mut host, sendmail) = ca_machine(&["/etc/cron.daily"]);
+    let _usb = medium(&mut [&mut host]);
+    let (mx2, relays) = relay_for(&host, "mx2.example.com", 20);
     host.type_in(
         "mailca renew mail.example.com --days 20 --yes --passphrase-file /root/ca.pass; \
          mailca crl --days 20 --passphrase-file /root/ca.pass; systemctl reload sendmail",
@@ -357,10 +372,18 @@ fn the_daily_run_renews_what_is_due() {
     assert_eq!(served(&host), serial_of(&host, OWN[0]));
     assert_ne!(host.dir.read("CA/crl/crl.pem"), crl);
     assert_served(&sendmail, &host, "CA/cacert.pem", "mail.example.com");
+    let renewed = host.dir.read("root/renewed/mx2.example.com.pem");
+    mx2.dir.write(MX2[0], &renewed);
+    mx2.type_in("systemctl reload sendmail");
+    assert_served(&relays, &mx2, "certs/cacert.pem", "mx2.example.com");
     // Nothing is due the next day.
     let before = serials(&host, "CA");
     assert_eq!(host.type_in("/etc/cron.daily/mailca"), "");
     assert_eq!(serials(&host, "CA"), before);
+    // What no renewal helps against is told.
+    host.type_in("mailca revoke mail.example.com --all --yes --passphrase-file /root/ca.pass");
+    let told = host.type_in("/etc/cron.daily/mailca");
+    assert!(told.contains("revoked"), "{told}");
     section.end();
 }
 
@@ -370,17 +393,25 @@ fn the_weekly_look_says_what_is_wrong() {
         return;
     }
     let mut section = Section::new("Every week");
-    let (mut host, sendmail) = ca_machine(&[]);
+    let (mut host, sendmail) = ca_machine(&["/root/renewed"]);
     host.type_in("mailca crl --passphrase-file /root/ca.pass");
     let usb = medium(&mut [&mut host]);
-    let looks: Vec<String> = section.page.blocks(section.name)[0]
-        .1
+    wait_a_second();
+    // As the daily run leaves it.
+    let request = "mailca req mx2.example.com --out-dir /etc/mail";
+    let sign = "mailca sign /etc/mail/mx2.example.com.csr --yes --passphrase-file /root/ca.pass";
+    host.type_in(&format!("{request}; {sign} --out-dir /root/renewed"));
+    let looks: Vec<String> = section.page.blocks(section.name)[..2]
         .iter()
+        .flat_map(|(_, steps)| steps)
         .map(|step| step.command.trim_end().to_owned())
         .collect();
-    section.next_on(&host);
-    section.next_on(&host);
-    assert!(usb.path().join("trust.tar").exists());
+    for _ in 0..3 {
+        section.next_on(&host);
+    }
+    for name in ["trust.tar", "mx2.example.com.pem"] {
+        assert!(usb.path().join(name).exists(), "{name}");
+    }
     host.type_in("mailca revoke mail.example.com --yes --passphrase-file /root/ca.pass");
     for look in looks {
         assert!(host.type_in(&look).contains("revoked"), "{look}");
@@ -609,7 +640,7 @@ fn a_backup_is_restored_as_it_was() {
         return;
     }
     let mut section = Section::new("Backup");
-    let (mut host, sendmail) = ca_machine(&["/var/backups"]);
+    let (mut host, sendmail) = ca_machine(&["/var/backups", "/etc/cron.daily"]);
     let usb = medium(&mut [&mut host]);
     if User::me().is_root() {
         // Files of others stay theirs.
@@ -620,6 +651,8 @@ fn a_backup_is_restored_as_it_was() {
     }
     section.next_on(&host);
     let archive = host.dir.file("var-backups/mailca.tar.gz");
+    fs::remove_file(&archive).expect(&archive);
+    assert_eq!(host.type_in("sh /etc/cron.daily/mailca"), "");
     assert_eq!(
         fs::metadata(&archive).expect(&archive).mode() & 0o777,
         0o600
@@ -660,9 +693,10 @@ fn after_an_old_backup_no_number_repeats_and_no_revocation_is_lost() {
         return;
     }
     let mut section = Section::new("After an old backup");
-    let (mut host, sendmail) = ca_machine(&[]);
+    let (mut host, sendmail) = ca_machine(&["/etc/cron.daily"]);
     let usb = medium(&mut [&mut host]);
     usb.create_dir("found");
+    host.dir.write("etc-cron.daily/mailca", "#!/bin/sh\n");
     let pass = "--yes --passphrase-file /root/ca.pass";
     let issue = |name: &str| {
         host.type_in(&format!(
@@ -674,6 +708,7 @@ fn after_an_old_backup_no_number_repeats_and_no_revocation_is_lost() {
     host.type_in(&format!(
         "mailca crl {pass}; cp -a /etc/mail/CA /etc/mail/old"
     ));
+    wait_a_second();
     for name in ["found", "revoked", "unknown"] {
         issue(name);
     }
@@ -870,8 +905,11 @@ fn a_renewed_ca_is_trusted_as_before() {
     let mut section = Section::new("The CA certificate ends");
     let (mut ca, its) = ca_machine(&[]);
     let _usb = medium(&mut [&mut ca]);
+    wait_a_second();
     let (mx2, relays) = relay(&ca, "mx2.example.com");
+    ca.type_in("mailca renew-ca --days 300 --yes --passphrase-file /root/ca.pass");
     let old = ca.dir.read("CA/cacert.pem");
+    section.next_on(&ca);
     section.next_on(&ca);
     section.next_on(&mx2);
     assert_ne!(mx2.dir.read("certs/cacert.pem"), old);
