@@ -401,6 +401,9 @@ fn the_weekly_look_says_what_is_wrong() {
     let request = "mailca req mx2.example.com --out-dir /etc/mail";
     let sign = "mailca sign /etc/mail/mx2.example.com.csr --yes --passphrase-file /root/ca.pass";
     host.type_in(&format!("{request}; {sign} --out-dir /root/renewed"));
+    host.type_in(
+        "cp /etc/mail/CA/hosts/mail.example.com/cert.pem /root/renewed/mail.example.com.pem",
+    );
     let looks: Vec<String> = section.page.blocks(section.name)[..2]
         .iter()
         .flat_map(|(_, steps)| steps)
