@@ -703,7 +703,7 @@ fn variable(word: &str) -> Option<&'static str> {
     let is_hex = |c: char| matches!(c, '0'..='9' | 'A'..='F');
     let is_octet = |pair: &str| pair.len() == 2 && pair.chars().all(is_hex);
     match shape.as_str() {
-        "0000-00-00" => Some("DATE"),
+        "0000-00-00" | "0000-00-00:" => Some("DATE"),
         "0000-00-00T00:00:00Z" => Some("TIME"),
         "000000000000Z" => Some("UTCTIME"),
         "cnf:00:" | "cnf:000:" => Some("cnf:LINE:"),

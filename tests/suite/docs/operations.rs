@@ -144,18 +144,67 @@ fn ca_machine(folders: &[&str]) -> (MailHost, Sendmail) {
 
 /// Starts a machine's Sendmail, and gives it the commands that make it read its files again: what
 /// systemd and Debian's sendmailconfig do to the machine's own Sendmail cannot be done to a private
-/// one by them.
+/// one by them. Nor can systemd be given a timer without changing the machine.
 fn start(host: &mut MailHost) -> Sendmail {
     let sendmail = host.start_sendmail();
     let reload = sendmail.reloading();
     let configure = sendmail.configuring(&host.dir.file("sendmail.mc"));
+    let service = run_service(host);
     program(
         host,
         "systemctl",
-        &format!("[ \"$*\" = 'reload sendmail' ] || exit 1\n{reload}"),
+        &format!(
+            "case \"$*\" in
+            'reload sendmail') {reload} ;;
+            daemon-reload | 'start mailca.timer' | 'stop mailca.timer') ;;
+            'enable --now mailca.timer' | 'disable --now mailca.timer') ;;
+            'start mailca.service') {service} ;;
+            *) echo \"systemctl $*?\" >&2; exit 1 ;;
+            esac"
+        ),
+    );
+    program(
+        host,
+        "service",
+        &format!("[ \"$*\" = 'sendmail reload' ] || exit 1\n{reload}"),
     );
     program(host, "sendmailconfig", &format!("{configure}{reload}"));
+    // The real one, with a secret of its own in the place of the machine's, and without what it
+    // says of the disk that this is on.
+    let secret = host.dir.file("credential.secret");
+    program(
+        host,
+        "systemd-creds",
+        &format!(
+            "export SYSTEMD_CREDENTIAL_SECRET='{secret}' PATH=/usr/bin:/bin
+            {{ systemd-creds --with-key=host \"$@\" 2>&1 >&3 |
+                grep -v 'not located on encrypted media' >&2
+            exit \"${{PIPESTATUS[0]}}\"; }} 3>&1"
+        ),
+    );
     sendmail
+}
+
+/// What systemd does to start mailca.service: decrypt the passphrase, and run each program. Its
+/// words are quoted as a shell's are, but that a dollar sign stays.
+fn run_service(host: &MailHost) -> String {
+    let [unit, credential] = ["/etc/systemd/system", "/etc/credstore.encrypted"].map(|name| {
+        let place = host.places.iter().find(|[known, _]| known == name);
+        place.map_or("/nowhere", |[_, real]| real)
+    });
+    let private = host.dir.file(".");
+    format!(
+        "set -e
+        unit='{unit}/mailca.service'
+        grep -qx 'LoadCredentialEncrypted=mailca-passphrase:/etc/credstore.encrypted/mailca-passphrase' \"$unit\"
+        export CREDENTIALS_DIRECTORY=$(mktemp -d -p '{private}')
+        trap 'rm -r \"$CREDENTIALS_DIRECTORY\"' EXIT
+        systemd-creds decrypt --name=mailca-passphrase '{credential}/mailca-passphrase' \
+            \"$CREDENTIALS_DIRECTORY/mailca-passphrase\"
+        sed -n 's/^ExecStart=://p' \"$unit\" | sed 's/[$]/\\\\$/g' | while read -r line; do
+            eval \"setsid --wait $line\" >/dev/null
+        done"
+    )
 }
 
 fn program(host: &MailHost, name: &str, script: &str) {
@@ -354,36 +403,56 @@ fn a_relay_whose_key_was_made_here_is_verified() {
 
 #[test]
 fn the_daily_run_renews_what_is_due() {
-    if !tools_are_here() {
+    if !tools_are_here() || !require(&["systemd-creds"]) {
         return;
     }
     let mut section = Section::new("Every day");
-    let (mut host, sendmail) = ca_machine(&["/etc/cron.daily"]);
-    let _usb = medium(&mut [&mut host]);
-    let (mx2, relays) = relay_for(&host, "mx2.example.com", 20);
-    host.type_in(
-        "mailca renew mail.example.com --days 20 --yes --passphrase-file /root/ca.pass; \
-         mailca crl --days 20 --passphrase-file /root/ca.pass; systemctl reload sendmail",
-    );
-    let (short, crl) = (served(&host), host.dir.read("CA/crl/crl.pem"));
-    assert_eq!(short, serial_of(&host, OWN[0]));
-    section.next_on(&host);
-    assert_ne!(served(&host), short);
-    assert_eq!(served(&host), serial_of(&host, OWN[0]));
-    assert_ne!(host.dir.read("CA/crl/crl.pem"), crl);
-    assert_served(&sendmail, &host, "CA/cacert.pem", "mail.example.com");
-    let renewed = host.dir.read("root/renewed/mx2.example.com.pem");
-    mx2.dir.write(MX2[0], &renewed);
-    mx2.type_in("systemctl reload sendmail");
-    assert_served(&relays, &mx2, "certs/cacert.pem", "mx2.example.com");
-    // Nothing is due the next day.
-    let before = serials(&host, "CA");
-    assert_eq!(host.type_in("/etc/cron.daily/mailca"), "");
-    assert_eq!(serials(&host, "CA"), before);
-    // What no renewal helps against is told.
-    host.type_in("mailca revoke mail.example.com --all --yes --passphrase-file /root/ca.pass");
-    let told = host.type_in("/etc/cron.daily/mailca");
-    assert!(told.contains("revoked"), "{told}");
+    let places = [
+        "/etc/cron.daily",
+        "/etc/systemd/system",
+        "/etc/credstore.encrypted",
+    ];
+    for by_systemd in [true, false] {
+        let (mut host, sendmail) = ca_machine(&places);
+        let _usb = medium(&mut [&mut host]);
+        let (mx2, relays) = relay_for(&host, "mx2.example.com", 20);
+        host.type_in(
+            "mailca renew mail.example.com --days 20 --yes --passphrase-file /root/ca.pass; \
+             mailca crl --days 20 --passphrase-file /root/ca.pass; systemctl reload sendmail",
+        );
+        let (short, crl) = (served(&host), host.dir.read("CA/crl/crl.pem"));
+        assert_eq!(short, serial_of(&host, OWN[0]));
+        section.next_on(&host);
+        section.next_on(&host);
+        if by_systemd {
+            // Nobody can read the passphrase there.
+            let credential = "etc-credstore.encrypted/mailca-passphrase";
+            let bytes = fs::read(host.dir.file(credential)).expect(credential);
+            assert!(!String::from_utf8_lossy(&bytes).contains(PASSPHRASE));
+        }
+        assert_ne!(served(&host), short);
+        assert_eq!(served(&host), serial_of(&host, OWN[0]));
+        assert_ne!(host.dir.read("CA/crl/crl.pem"), crl);
+        assert_served(&sendmail, &host, "CA/cacert.pem", "mail.example.com");
+        let renewed = host.dir.read("root/renewed/mx2.example.com.pem");
+        mx2.dir.write(MX2[0], &renewed);
+        mx2.type_in("systemctl reload sendmail");
+        assert_served(&relays, &mx2, "certs/cacert.pem", "mx2.example.com");
+        // Nothing is due the next day.
+        let before = serials(&host, "CA");
+        let again = "systemctl start mailca.service; /etc/cron.daily/mailca";
+        let again = if by_systemd {
+            again
+        } else {
+            "/etc/cron.daily/mailca"
+        };
+        assert_eq!(host.type_in(again), "");
+        assert_eq!(serials(&host, "CA"), before);
+        // What no renewal helps against is told.
+        host.type_in("mailca revoke mail.example.com --all --yes --passphrase-file /root/ca.pass");
+        let told = host.type_in("/etc/cron.daily/mailca");
+        assert!(told.contains("revoked"), "{told}");
+    }
     section.end();
 }
 
@@ -514,11 +583,11 @@ fn a_compromised_host_is_shut_out() {
 
 #[test]
 fn nothing_of_a_compromised_ca_counts() {
-    if !tools_are_here() {
+    if !tools_are_here() || !require(&["systemd-creds"]) {
         return;
     }
     let mut section = Section::new("The CA is compromised");
-    let (mut ca, its) = ca_machine(&[]);
+    let (mut ca, its) = ca_machine(&["/etc/credstore.encrypted"]);
     let _usb = medium(&mut [&mut ca]);
     let (mx2, relays) = relay(&ca, "mx2.example.com");
     let thief = TestDir::new();
@@ -696,10 +765,9 @@ fn after_an_old_backup_no_number_repeats_and_no_revocation_is_lost() {
         return;
     }
     let mut section = Section::new("After an old backup");
-    let (mut host, sendmail) = ca_machine(&["/etc/cron.daily"]);
+    let (mut host, sendmail) = ca_machine(&[]);
     let usb = medium(&mut [&mut host]);
     usb.create_dir("found");
-    host.dir.write("etc-cron.daily/mailca", "#!/bin/sh\n");
     let pass = "--yes --passphrase-file /root/ca.pass";
     let issue = |name: &str| {
         host.type_in(&format!(
