@@ -496,7 +496,7 @@ impl Plan {
         field("Key", &public_key::describe(key));
         let fingerprint = public_key::fingerprint(key);
         let (first, second) = fingerprint.split_at(fingerprint.len() / 2 + 1);
-        field("SHA-256", first);
+        field("Key digest", first);
         field("", second);
         let (from, to) = (report::date(self.not_before), report::date(self.not_after));
         let days = (self.not_after - self.not_before).whole_days();

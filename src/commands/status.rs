@@ -113,12 +113,11 @@ impl Report {
         all.extend(&self.issuers);
         all.extend(&self.hosts);
         // What has no end and is in order comes last.
-        let never = PrimitiveDateTime::MAX.assume_utc();
-        let end = |item: &Item| item.until.unwrap_or(never);
+        let days = |item: &Item| item.days_left.unwrap_or(i64::MAX);
         // What would be signed now ends with the CA: its own renewal comes first.
         let follows =
             |item: &Item| item.state > State::Ok && !std::ptr::eq(item, &raw const self.ca);
-        all.sort_by_key(|item| (Reverse(item.state), follows(item), end(item)));
+        all.sort_by_key(|item| (Reverse(item.state), follows(item), days(item)));
         all
     }
 }
@@ -391,7 +390,7 @@ impl Watch<'_> {
                 items.push(self.host_elsewhere(&one));
             }
         }
-        items.sort_by(|a, b| (a.until, &a.name).cmp(&(b.until, &b.name)));
+        items.sort_by(|a, b| (a.days_left, &a.name).cmp(&(b.days_left, &b.name)));
         Ok(items)
     }
 

@@ -373,7 +373,7 @@ fn req_and_sign_ask_for_the_host_the_confirmation_and_the_passphrase_once() {
             "Subject    CN=mx1.example.org\n",
             "Names      DNS:mx1.example.org\n",
             "Key        EC P-256\n",
-            "SHA-256    ",
+            "Key digest ",
             "(365 days)\n",
             "Purposes   TLS server and client (relay)\n\nSign",
         ],

@@ -31,7 +31,8 @@ pub fn nagios(report: &Report) -> String {
         Plugin::Critical => "CRITICAL",
         Plugin::Unknown => "UNKNOWN",
     };
-    let mut words = match (&urgent[..], report.hosts.first()) {
+    let first = report.hosts.iter().min_by_key(|host| host.until);
+    let mut words = match (&urgent[..], first) {
         ([], None) => "no hosts".into(),
         ([], Some(first)) => format!("{} ends first, {}", first.label, first.words),
         (some, _) => some[..some.len().min(NAMED)].join("; "),
@@ -40,10 +41,9 @@ pub fn nagios(report: &Report) -> String {
         let _ = write!(words, "; and {} more", urgent.len() - NAMED);
     }
     let counted = [("ca", Some(&report.ca)), ("crl", Some(&report.crl))];
-    let first = ("host", report.hosts.first());
     let data: Vec<String> = counted
         .into_iter()
-        .chain([first])
+        .chain([("host", first)])
         .filter_map(|(label, item)| seconds_left(label, item?, report.at))
         .collect();
     line(state, &words, &data.join(" "))
