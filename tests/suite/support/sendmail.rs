@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -187,12 +188,15 @@ impl Sendmail {
 
     /// The control files of the mail it has accepted: envelopes and headers.
     pub fn queue(&self) -> Vec<String> {
+        self.queued().iter().map(lossy).collect()
+    }
+
+    fn queued(&self) -> Vec<PathBuf> {
         fs::read_dir(self.dir.path().join("queue"))
             .expect("list the queue")
             .map(|entry| entry.expect("list the queue"))
             .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"qf"))
-            .map(|entry| fs::read(entry.path()).expect("read the queue"))
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .map(|entry| entry.path())
             .collect()
     }
 
@@ -202,7 +206,7 @@ impl Sendmail {
     pub fn verdict_on(&self, certificate_and_key: Option<[&str; 2]>) -> String {
         let options = certificate_and_key.map(|[cert, key]| ["-cert", cert, "-key", key]);
         let options = options.as_ref().map_or(&[][..], |options| &options[..]);
-        let before = self.queue();
+        let before = self.queued();
         let mut smtp = Smtp::starttls(self.port, options).expect("STARTTLS");
         for (line, reply) in [
             ("EHLO client.example.test", "250"),
@@ -215,9 +219,9 @@ impl Sendmail {
             let said = smtp.say(line).expect("an answer");
             assert!(said[0].starts_with(reply), "{said:?}\n{}", self.log());
         }
-        let mut new = self.queue();
-        new.retain(|mail| !before.contains(mail));
-        let text = new.concat();
+        let mut new = self.queued();
+        new.retain(|path| !before.contains(path));
+        let text: String = new.iter().map(lossy).collect();
         let verdict = text.split_once("verify=").map(|(_, rest)| rest.split(')'));
         let verdict = verdict.and_then(|mut words| words.next());
         verdict
@@ -290,6 +294,12 @@ fn daemon(user: User, dir: &TestDir, port: u16, at: Option<OffsetDateTime>) -> C
 fn greeting_tag(dir: &TestDir) -> String {
     let name = dir.path().file_name().expect("a named directory");
     name.to_str().expect("UTF-8 name").to_owned()
+}
+
+/// Sendmail's control files have bytes that are no text.
+fn lossy(path: &PathBuf) -> String {
+    let bytes = fs::read(path).expect("read the queue");
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn free_port() -> u16 {
