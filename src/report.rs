@@ -42,16 +42,15 @@ impl Outcome {
         })
     }
 
-    /// The same of what may be long, and changes nothing: only what is going to be printed.
+    /// The same of what may be long, and changes nothing: only what is going to be printed is
+    /// written, and its fields are in the order of the report.
     ///
     /// # Errors
     /// When the report cannot be written as JSON.
     pub fn long(report: &(impl Serialize + Display), is_json: bool) -> serde_json::Result<Self> {
         if is_json {
-            return Ok(Self {
-                json: Some(serde_json::to_value(report)?),
-                ..Self::file(String::new())
-            });
+            let document = serde_json::to_string_pretty(report)?;
+            return Ok(Self::file(document + "\n"));
         }
         Ok(Self {
             json: Some(serde_json::Value::Null),

@@ -1,6 +1,8 @@
 //! Which issued certificates are meant: by serial number, host, file, or key.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -350,7 +352,10 @@ pub fn ending(
 
 /// Of each subject the last certificate to end that is not revoked, where that is not before
 /// `since`, and not the CA's own.
-pub fn last_of_each_subject(store: &Store, since: OffsetDateTime) -> Result<Vec<Selected>> {
+pub fn last_of_each_subject(
+    store: &Store,
+    since: OffsetDateTime,
+) -> Result<impl Iterator<Item = Selected>> {
     let own = store.certificate.subject.oneline();
     let mut last: HashMap<String, Recorded> = HashMap::new();
     let mut nameless = Vec::new();
@@ -358,20 +363,18 @@ pub fn last_of_each_subject(store: &Store, since: OffsetDateTime) -> Result<Vec<
         if index::is_revoked(line) {
             return;
         }
-        let row = Recorded::parse(line).filter(|row| row.not_after >= since && row.subject != own);
-        let Some(row) = row else {
-            return;
-        };
-        if !row.subject.starts_with('/') {
-            nameless.push(row);
-            return;
-        }
-        match last.get_mut(&row.subject) {
-            Some(other) if other.not_after > row.not_after => {}
-            Some(other) => *other = row,
-            None => {
-                last.insert(row.subject.clone(), row);
-            }
+        match Recorded::parse(line) {
+            Some(row) if row.not_after < since || row.subject == own => {}
+            Some(row) if !row.subject.starts_with('/') => nameless.push(row),
+            // The subject is held once, as the key.
+            Some(mut row) => match last.entry(mem::take(&mut row.subject)) {
+                Entry::Vacant(place) => _ = place.insert(row),
+                Entry::Occupied(mut other) if other.get().not_after <= row.not_after => {
+                    other.insert(row);
+                }
+                Entry::Occupied(_) => {}
+            },
+            None => {}
         }
     })?;
     let mut last_nameless: HashMap<String, Selected> = HashMap::new();
@@ -386,8 +389,10 @@ pub fn last_of_each_subject(store: &Store, since: OffsetDateTime) -> Result<Vec<
             last_nameless.insert(who, selected);
         }
     }
-    let named = last.into_values().map(Selected::of_row);
-    Ok(named.chain(last_nameless.into_values()).collect())
+    let named = last
+        .into_iter()
+        .map(|(subject, row)| Selected::of_row(Recorded { subject, ..row }));
+    Ok(named.chain(last_nameless.into_values()))
 }
 
 /// The hosts that have a certificate valid at a time, by name.

@@ -9,8 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use serde::Serialize;
-use textwrap::core::display_width;
+use serde::{Serialize, Serializer};
 use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 
 use super::selection::{self, Selected};
@@ -98,6 +97,7 @@ struct Report {
     /// those above the CA, as far as they are here
     issuers: Vec<Item>,
     crl: Item,
+    #[serde(serialize_with = "in_order")]
     hosts: Vec<Item>,
     #[serde(skip)]
     directory: PathBuf,
@@ -107,19 +107,48 @@ struct Report {
 }
 
 impl Report {
+    fn all(&self) -> impl Iterator<Item = &Item> {
+        let own = [&self.ca, &self.crl].into_iter();
+        own.chain(&self.issuers).chain(&self.hosts)
+    }
+
+    fn worst(&self) -> State {
+        let worst = self.all().map(|item| item.state).max();
+        worst.unwrap_or(State::Ok)
+    }
+
     /// Everything, the most urgent first.
     fn by_urgency(&self) -> Vec<&Item> {
-        let mut all: Vec<&Item> = [&self.ca, &self.crl].into_iter().collect();
-        all.extend(&self.issuers);
-        all.extend(&self.hosts);
-        // What has no end and is in order comes last.
-        let days = |item: &Item| item.days_left.unwrap_or(i64::MAX);
+        let mut all: Vec<&Item> = self.all().collect();
         // What would be signed now ends with the CA: its own renewal comes first.
         let follows =
             |item: &Item| item.state > State::Ok && !std::ptr::eq(item, &raw const self.ca);
-        all.sort_by_key(|item| (Reverse(item.state), follows(item), days(item)));
+        let urgency = |item: &Item| (Reverse(item.state), follows(item));
+        all.sort_by(|a, b| {
+            urgency(a)
+                .cmp(&urgency(b))
+                .then_with(|| a.place().cmp(&b.place()))
+        });
         all
     }
+}
+
+impl Item {
+    /// By days, then by name; what has no end and is in order comes last.
+    fn place(&self) -> (i64, &str, Option<&str>) {
+        let days = self.days_left.unwrap_or(i64::MAX);
+        (days, &self.name, self.number.as_deref())
+    }
+}
+
+fn in_order<S: Serializer>(items: &[Item], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(sorted(items))
+}
+
+fn sorted(items: &[Item]) -> Vec<&Item> {
+    let mut items: Vec<&Item> = items.iter().collect();
+    items.sort_by_key(|item| item.place());
+    items
 }
 
 pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
@@ -141,7 +170,9 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
         return Ok(Outcome::file(monitor::prometheus(&report)));
     }
     let mut outcome = Outcome::long(&report, session.global.json)?;
-    if let Some(screen) = session.context.screen {
+    if let Some(screen) = session.context.screen
+        && !session.global.json
+    {
         outcome.draw(board::draw(&report, screen));
     }
     if report.attention {
@@ -171,7 +202,7 @@ fn find(args: &Args, session: &mut Session<'_>) -> Result<Report> {
         directory: store.settings.root.clone(),
         lifetime: Duration::days(store.settings.default_days.into()),
     };
-    report.attention = report.by_urgency()[0].state > State::Ok;
+    report.attention = report.worst() > State::Ok;
     Ok(report)
 }
 
@@ -379,7 +410,9 @@ impl Watch<'_> {
         }
         // What ended long ago belongs to nobody any more.
         let since = self.now.saturating_sub(self.notice.unwrap_or(HOST));
-        for one in selection::last_of_each_subject(store, since)? {
+        let last = selection::last_of_each_subject(store, since)?;
+        items.reserve(last.size_hint().0);
+        for one in last {
             let counts = match known.get(&one.host().to_lowercase()) {
                 Some((from, until)) => {
                     *until < one.row.not_after && !self.began_before(&one, *from)?
@@ -390,7 +423,6 @@ impl Watch<'_> {
                 items.push(self.host_elsewhere(&one));
             }
         }
-        items.sort_by(|a, b| (a.days_left, &a.name).cmp(&(b.days_left, &b.name)));
         Ok(items)
     }
 
@@ -496,6 +528,15 @@ fn in_words(now: OffsetDateTime, until: OffsetDateTime) -> String {
         format!("ended {distance} ago")
     } else {
         format!("{distance} left")
+    }
+}
+
+// Most text is ASCII, of which each character takes a column.
+fn display_width(text: &str) -> usize {
+    if text.is_ascii() {
+        text.len()
+    } else {
+        textwrap::core::display_width(text)
     }
 }
 

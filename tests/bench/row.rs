@@ -24,6 +24,12 @@ pub enum Row {
     Revoke,
     /// publish a CRL with 1,000,000 entries
     Crl,
+    /// list 1,000,000 certificates
+    List,
+    /// tell how one of 100,000 certificates is
+    Show,
+    /// tell what of 100,000 hosts needs attention
+    Status,
 }
 
 /// A command that takes part in a row.
@@ -48,6 +54,10 @@ const MILLION: Ca = Ca {
     rows: 1_000_000,
     ..EMPTY
 };
+const HUNDRED_THOUSAND: Ca = Ca {
+    rows: 100_000,
+    ..EMPTY
+};
 const UNIQUE: Ca = Ca {
     unique: true,
     ..MILLION
@@ -67,6 +77,9 @@ impl Row {
             Self::Many => "many: sign 10,000 requests, index.txt is empty",
             Self::Revoke => "revoke: revoke one and publish the CRL, 1,000,000 rows in index.txt",
             Self::Crl => "crl: publish a CRL with 1,000,000 entries",
+            Self::List => "list: list 1,000,000 certificates",
+            Self::Show => "show: tell how one of 100,000 certificates is",
+            Self::Status => "status: tell what of 100,000 hosts needs attention",
         }
     }
 
@@ -75,9 +88,9 @@ impl Row {
         match (self, quick) {
             (Self::One, false) => 25,
             (Self::One, true) => 9,
-            (Self::Million | Self::Unique | Self::Revoke | Self::Crl, false) => 5,
             (Self::Many, true) => 1,
             (Self::Many, false) | (_, true) => 3,
+            (_, false) => 5,
         }
     }
 
@@ -98,6 +111,9 @@ impl Row {
             Self::Many => vec![openssl_many(), mailca_many(), bare()],
             Self::Revoke => vec![openssl_revoke(), mailca_revoke()],
             Self::Crl => vec![openssl_crl(), mailca_crl()],
+            Self::List => vec![openssl_status(MILLION), mailca_list(), first_line()],
+            Self::Show => vec![openssl_status(HUNDRED_THOUSAND), mailca_show()],
+            Self::Status => vec![openssl_status(HUNDRED_THOUSAND), mailca_status()],
         }
     }
 
@@ -126,6 +142,13 @@ impl Row {
             ],
             Self::Revoke => vec![wall.target(1.0 / 3.0), cpu, memory.target(20.0)],
             Self::Crl => vec![wall.target(1.0 / 5.0), cpu, memory.ratio(0.5)],
+            Self::List => vec![
+                wall,
+                cpu,
+                memory.target(20.0),
+                wall.against("its first line"),
+            ],
+            Self::Show | Self::Status => vec![wall.within(500.0), cpu, memory],
         }
     }
 }
@@ -209,6 +232,49 @@ fn mailca_crl() -> Case {
     Case {
         ca: REVOKED,
         command: command(MAILCA, "--ca . crl"),
+        makes: 0,
+    }
+}
+
+// It reads the register as a whole, and its exit status is that of a failure.
+fn openssl_status(ca: Ca) -> Case {
+    let script = format!("openssl {OPENSSL_CA} -status 10000000 2>/dev/null; :");
+    Case {
+        ca,
+        command: ["sh", "-c", &script].map(OsString::from).to_vec(),
+        makes: 0,
+    }
+}
+
+fn mailca_list() -> Case {
+    Case {
+        ca: MILLION,
+        command: command(MAILCA, "--ca . list"),
+        makes: 0,
+    }
+}
+
+fn first_line() -> Case {
+    let script = format!("'{MAILCA}' --ca . list | head -n 1");
+    Case {
+        ca: MILLION,
+        command: ["sh", "-c", &script].map(OsString::from).to_vec(),
+        makes: 0,
+    }
+}
+
+fn mailca_show() -> Case {
+    Case {
+        ca: HUNDRED_THOUSAND,
+        command: command(MAILCA, "--ca . show 10000000"),
+        makes: 0,
+    }
+}
+
+fn mailca_status() -> Case {
+    Case {
+        ca: HUNDRED_THOUSAND,
+        command: command(MAILCA, "--ca . status"),
         makes: 0,
     }
 }

@@ -30,6 +30,7 @@ pub struct Line {
 enum Target {
     Ratio(f64),
     Mebibytes(f64),
+    Milliseconds(f64),
 }
 
 impl Line {
@@ -58,6 +59,14 @@ impl Line {
         };
         Self {
             target: Some(target),
+            ..self
+        }
+    }
+
+    /// The same with a time as its target, in milliseconds.
+    pub fn within(self, longest: f64) -> Self {
+        Self {
+            target: Some(Target::Milliseconds(longest)),
             ..self
         }
     }
@@ -104,6 +113,7 @@ impl Line {
             None => (None, String::new()),
             Some(Target::Ratio(most)) => (Some(ratio <= most), times(most)),
             Some(Target::Mebibytes(most)) => (Some(mailca.median <= most), format!("{most} MiB")),
+            Some(Target::Milliseconds(most)) => (Some(mailca.median <= most), format!("{most} ms")),
         };
         let verdict = match is_met {
             Some(true) => "met",

@@ -4,6 +4,7 @@ use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Encode, Sequence, Tag};
 use mailca::pki::certificate::Certificate;
 use mailca::pki::certificate_list::CertificateList;
+use mailca::pki::description::Description;
 use mailca::pki::extensions;
 use mailca::pki::general_name::GeneralName;
 use mailca::pki::key::{EncodedKey, Passphrase};
@@ -25,6 +26,12 @@ pub fn request(data: &[u8]) {
     for strength in [Strength::Current, Strength::Legacy] {
         if let Ok(request) = Request::read(data, None, strength) {
             check_request(&request);
+        }
+    }
+    if let Ok((request, _)) = Request::inspect(data) {
+        check_request(&request);
+        for wish in request.asks_for() {
+            assert_harmless(&wish);
         }
     }
     let key = world::ca().key.subject_public_key_info();
@@ -193,6 +200,7 @@ fn check_certificate(certificate: &Certificate) {
         let _ = bounds.check_end_entity(&certificate.subject, &certificate.names);
     }
     let _ = (Profile::of(certificate), certificate.title());
+    let _ = Description::of(certificate);
     let line = index::line_of(certificate);
     let row = Row::parse(line.trim_end_matches('\n')).expect("a row");
     assert_eq!(row.serial, certificate.serial.to_string());

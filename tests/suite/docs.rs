@@ -670,10 +670,12 @@ fn normal(text: &str) -> String {
         .map(|line| {
             let mut words: Vec<_> = line.split_whitespace().collect();
             // A moment later there is a day less.
-            for at in 1..words.len().saturating_sub(1) {
+            for at in 1..words.len() {
+                let rest = &words[at + 1..];
                 let is_time_left = match words[at - 1] {
-                    "in" => words[at + 1].starts_with("days"),
-                    _ => words[at + 1..].starts_with(&["days", "left"]),
+                    "in" => rest.first().is_some_and(|next| next.starts_with("days")),
+                    "\"days_left\":" => true,
+                    _ => rest.starts_with(&["days", "left"]),
                 };
                 if is_time_left {
                     words[at] = "N";

@@ -323,6 +323,12 @@ fn what_the_ca_directory_holds_may_have_any_form() {
         place("cakey.pem", "CA/private/cakey.pem", SIGN, PEM),
         place("index.txt", "CA/index.txt", SIGN, rows),
         place(
+            "index.txt, list",
+            "CA/index.txt",
+            &["list"],
+            &without("large, "),
+        ),
+        place(
             "index.txt.attr",
             "CA/index.txt.attr",
             SIGN,
@@ -388,12 +394,16 @@ const FROM: &[&str] = &[
     "--passphrase-file=pass",
 ];
 const WITH_KEY: &[&str] = &["req", "new.example.test", "--key", KEY];
-const NAMED: [Place<'static>; 5] = [
+// A CRL that is shown may be larger than any request.
+const SHOWN: &str = "large, CRLF, BOM";
+const NAMED: [Place<'static>; 7] = [
     place("a request", REQUEST, SIGN, PEM),
     place("one of several requests", REQUEST, SEVERAL, PEM),
     place("a list of hosts", "hosts.txt", FROM, "truncated, CRLF, BOM"),
     place("a key", KEY, WITH_KEY, PEM),
     place("a passphrase", "pass", SIGN, "large, CRLF"),
+    place("a request to show", REQUEST, &["show", REQUEST], SHOWN),
+    place("a key to show", KEY, &["show", KEY], SHOWN),
 ];
 
 #[test]

@@ -267,7 +267,7 @@ fn leaves_nothing(key_type: &str) {
     let of_type = format!("--key-type={key_type}");
     let next = format!("CA/hosts/{HOST}.next/key.pem");
     let with_passphrase = "--passphrase-file=pass";
-    let commands: [(&[&str], &[&str]); 12] = [
+    let commands: [(&[&str], &[&str]); 13] = [
         (
             &["init", "--subject=/CN=Test CA", &of_type, with_passphrase],
             &["CA/private/cakey.pem"],
@@ -306,6 +306,10 @@ fn leaves_nothing(key_type: &str) {
         (&["emit-mc", HOST], &[&format!("CA/hosts/{HOST}/key.pem")]),
         (&["emit", "systemd"], &["CA/private/cakey.pem"]),
         (&["verify", HOST], &[&format!("CA/hosts/{HOST}/key.pem")]),
+        (
+            &["show", &format!("CA/hosts/{HOST}/key.pem")],
+            &[&format!("CA/hosts/{HOST}/key.pem")],
+        ),
         (
             &["renew", HOST, "--yes", with_passphrase],
             &["CA/private/cakey.pem", &format!("CA/hosts/{HOST}/key.pem")],

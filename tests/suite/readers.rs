@@ -7,6 +7,7 @@ use std::path::Path;
 
 use mailca::mta::sendmail;
 use mailca::pki::certificate::Certificate;
+use mailca::pki::description::Description;
 use mailca::pki::general_name::GeneralName;
 use mailca::pki::key::{EncodedKey, Passphrase};
 use mailca::pki::name::Name;
@@ -175,6 +176,7 @@ fn requests_and_certificates() {
         assert_eq!(again.to_pem(), read.to_pem());
         let row = index::line_of(&read);
         assert!(Row::parse(row.trim_end()).is_some(), "{row:?}");
+        Description::of(&read)?;
         Ok::<(), mailca::pki::certificate::CertificateError>(())
     };
     let name = |bytes: &[u8]| {
@@ -195,6 +197,9 @@ fn requests_and_certificates() {
             vec![file("request"), file("request.der")],
             request(None),
         ),
+        reader("requests to look at", vec![file("request.der")], |bytes| {
+            Request::inspect(bytes).map(|(request, _)| _ = request.asks_for())
+        }),
         reader(
             "the book's requests",
             vec![file("book")],

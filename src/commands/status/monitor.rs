@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use time::OffsetDateTime;
 
-use super::{Item, Report, State};
+use super::{Item, Report, State, sorted};
 use crate::exit::Plugin;
 use crate::pki::text;
 
@@ -13,7 +13,7 @@ const NAMED: usize = 5;
 
 /// The service state of it all.
 pub fn plugin(report: &Report) -> Plugin {
-    match report.by_urgency()[0].state {
+    match report.worst() {
         State::Ok => Plugin::Ok,
         State::Warning => Plugin::Warning,
         State::Critical => Plugin::Critical,
@@ -70,14 +70,16 @@ fn seconds_left(label: &str, item: &Item, now: OffsetDateTime) -> Option<String>
 /// The text format of Prometheus
 /// (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 pub fn prometheus(report: &Report) -> String {
-    let kinds = [("ca", std::slice::from_ref(&report.ca))]
-        .into_iter()
-        .chain([("issuer", &report.issuers[..])])
-        .chain([("crl", std::slice::from_ref(&report.crl))])
-        .chain([("host", &report.hosts[..])]);
+    let kinds = [
+        ("ca", vec![&report.ca]),
+        ("issuer", report.issuers.iter().collect()),
+        ("crl", vec![&report.crl]),
+        ("host", sorted(&report.hosts)),
+    ];
     let directory = escaped(&report.directory.to_string_lossy());
     let all: Vec<(String, &Item)> = kinds
-        .flat_map(|(kind, items)| items.iter().map(move |item| (kind, item)))
+        .into_iter()
+        .flat_map(|(kind, items)| items.into_iter().map(move |item| (kind, item)))
         .map(|(kind, item)| {
             let (name, number) = (escaped(&item.name), item.number.as_deref());
             let number = number.unwrap_or_default();
