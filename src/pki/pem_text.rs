@@ -1,6 +1,7 @@
 //! PEM (RFC 7468) as the other modules use it: text around the blocks is ignored, as OpenSSL does.
 
 use std::io::{self, Write};
+use std::iter;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,22 +11,41 @@ use pem::{EncodeConfig, LineEnding, Pem};
 /// decoded is there with nothing in it, so that it spoils no other.
 #[must_use]
 pub fn blocks(bytes: &[u8]) -> Option<Vec<Pem>> {
-    let mut found = Vec::new();
-    let mut lines = without_mark(bytes).split_inclusive(|byte| *byte == b'\n');
-    while let Some(line) = lines.next() {
-        let Some(label) = label(line, b"-----BEGIN ") else {
-            continue;
-        };
-        let mut block = line.to_vec();
-        for line in lines.by_ref() {
-            block.extend(line);
-            if line.starts_with(b"-----END ") {
-                break;
-            }
-        }
-        found.push(pem::parse(block).unwrap_or_else(|_| Pem::new(label, Vec::new())));
-    }
+    let found: Vec<Pem> = texts(bytes)
+        .map(|(label, text)| pem::parse(text).unwrap_or_else(|_| Pem::new(label, Vec::new())))
+        .collect();
     (!found.is_empty()).then_some(found)
+}
+
+/// The label and the text of every block.
+pub fn texts(bytes: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    let mut rest = without_mark(bytes);
+    iter::from_fn(move || {
+        while !rest.is_empty() {
+            let (line, behind) = rest.split_at(end_of_line(rest));
+            let Some(label) = label(line, b"-----BEGIN ") else {
+                rest = behind;
+                continue;
+            };
+            let mut length = line.len();
+            while length < rest.len() {
+                let line = &rest[length..];
+                length += end_of_line(line);
+                if line.starts_with(b"-----END ") {
+                    break;
+                }
+            }
+            let (text, behind) = rest.split_at(length);
+            rest = behind;
+            return Some((label, text));
+        }
+        None
+    })
+}
+
+fn end_of_line(bytes: &[u8]) -> usize {
+    let feed = bytes.iter().position(|byte| *byte == b'\n');
+    feed.map_or(bytes.len(), |at| at + 1)
 }
 
 /// The content of the first block of this label, which may be large: it is decoded piece by piece

@@ -335,6 +335,11 @@ fn of_a_private_key_only_its_public_key_is_told() {
     let both = objects(&ca, &ca.dir.file("both.pem"));
     let kinds: Vec<_> = both.iter().map(|object| text(object, "kind")).collect();
     assert_eq!(kinds, ["key", "certificate"]);
+    let several = ca.dir.read("p256.key") + &ca.dir.read("rsa.key") + &ca.dir.read("ed25519.key");
+    ca.dir.write("several.pem", &several);
+    let several = objects(&ca, &ca.dir.file("several.pem"));
+    let types: Vec<_> = several.iter().map(|key| text(key, "key_type")).collect();
+    assert_eq!(types, ["EC P-256", "RSA 2048", "Ed25519"]);
 }
 
 #[test]

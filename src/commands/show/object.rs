@@ -300,7 +300,8 @@ pub fn all_in(file: &str, bytes: &[u8]) -> Result<Vec<Object>> {
         return Ok(vec![in_der(bytes, file)?]);
     }
     let mut objects = Vec::new();
-    for block in pem_text::blocks(bytes).ok_or_else(nothing)? {
+    let blocks = pem_text::blocks(bytes).ok_or_else(nothing)?;
+    for (block, (_, text)) in blocks.iter().zip(pem_text::texts(bytes)) {
         objects.push(match block.tag() {
             "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
                 let read = Certificate::from_der(block.contents()).map_err(bad_certificate)?;
@@ -311,7 +312,7 @@ pub fn all_in(file: &str, bytes: &[u8]) -> Result<Vec<Object>> {
             }
             "X509 CRL" => Object::crl(block.contents(), file)?,
             "PUBLIC KEY" => Object::public_key(block.contents()),
-            label if label.ends_with("PRIVATE KEY") => Object::private_key(bytes, file)?,
+            label if label.ends_with("PRIVATE KEY") => Object::private_key(text, file)?,
             label => Object::Other {
                 label: label.into(),
             },
