@@ -470,7 +470,8 @@ impl Watch<'_> {
         item.file = self.store.certificate_path(&one.row.serial);
         if item.state != State::Ok {
             // Not less than that time.
-            let days = format!("{}d", (item.notice + ALMOST_A_DAY).whole_days());
+            let most = item.notice.saturating_add(ALMOST_A_DAY);
+            let days = format!("{}d", most.whole_days());
             let who = match general_name::host_name(&item.name) {
                 Ok(_) => vec![&*item.name],
                 Err(_) => vec!["--expiring", &days],

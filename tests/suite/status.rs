@@ -382,6 +382,21 @@ fn a_certificate_that_cannot_be_read_is_critical_and_hides_no_other() {
 }
 
 #[test]
+fn no_time_is_too_long() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    let request = ca.request(HOST, &[]);
+    ca.ok(&["sign", &request, "--yes"]);
+    // The most that is read as a time.
+    for time in ["106751991167300d", "0s"] {
+        let ran = ca.mailca(&["status", "--expiring", time]);
+        ran.exits(if time == "0s" { 0 } else { 3 });
+    }
+}
+
+#[test]
 fn a_ca_above_ends_too() {
     if !require(&["openssl"]) {
         return;
