@@ -229,7 +229,7 @@ impl Watch<'_> {
         };
         let left = until.map(|until| until - self.now);
         let mut item = Item {
-            label: name.clone(),
+            label: text::one_line(&name),
             name,
             number: None,
             file: PathBuf::new(),
@@ -483,9 +483,7 @@ impl Watch<'_> {
 
     fn host(&self, name: String, from: Option<OffsetDateTime>, until: OffsetDateTime) -> Item {
         let lifetime = Duration::days(self.store.settings.default_days.into());
-        let mut item = self.item(name, from, Some(until), HOST.min(lifetime / 3));
-        item.label = text::one_line(&item.name);
-        item
+        self.item(name, from, Some(until), HOST.min(lifetime / 3))
     }
 
     fn renew(&self, item: &Item, words: &[&str]) -> String {

@@ -397,6 +397,28 @@ fn no_time_is_too_long() {
 }
 
 #[test]
+fn no_name_of_a_folder_steers_a_terminal() {
+    if !require(&["script"]) {
+        return;
+    }
+    let ca = Ca::new();
+    ca.ok(&["issue", HOST, "--yes"]);
+    let name = "a\u{1b}]0;evil\u{7}";
+    fs::rename(
+        ca.file(&format!("hosts/{HOST}")),
+        ca.file(&format!("hosts/{name}")),
+    )
+    .unwrap();
+    ca.write(&format!("hosts/{name}/cert.pem"), "nothing\n");
+    let script = format!("'{}' --ca CA status", env!("CARGO_BIN_EXE_mailca"));
+    let mut command = ca.dir.command("script");
+    command.args(["-qec", &script, "/dev/null"]);
+    let shown = run(command.env("NO_COLOR", "1")).exits(3).stdout;
+    assert!(shown.contains("a\\u{1b}]0;evil"), "{shown:?}");
+    assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+}
+
+#[test]
 fn a_ca_above_ends_too() {
     if !require(&["openssl"]) {
         return;

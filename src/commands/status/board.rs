@@ -45,7 +45,7 @@ pub fn draw(report: &Report, screen: Screen) -> String {
     let mut remedies = String::new();
     let _ = write_remedies(&items, &mut remedies);
     if !remedies.is_empty() {
-        let _ = write!(out, "\n{remedies}");
+        let _ = write!(out, "\n{}", text::for_terminal(&remedies));
     }
     out
 }
