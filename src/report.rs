@@ -278,6 +278,14 @@ pub fn invocation(ca: &Path, words: &[&str]) -> String {
     shell_line(&all)
 }
 
+/// A command line that moves a damaged file away before another one makes what it held.
+#[must_use]
+pub fn in_place_of(damaged: &Path, command: &str) -> String {
+    let path = damaged.to_string_lossy();
+    let aside = format!("{path}.damaged");
+    format!("{} && {command}", shell_line(&["mv", &path, &aside]))
+}
+
 /// Words as a shell needs them to be one command.
 #[must_use]
 pub fn shell_line(words: &[&str]) -> String {

@@ -30,7 +30,7 @@ use crate::pki::request::RequestError;
 use crate::pki::revocation::{Reason, Revocation};
 use crate::pki::signature::SignatureError;
 use crate::pki::text;
-use crate::report::{Failure, invocation, shell_line};
+use crate::report::{Failure, in_place_of, invocation, shell_line};
 use crate::store::StoreError;
 use crate::store::create::CreateError;
 use crate::store::journal::JournalError;
@@ -235,13 +235,8 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
             Some("write it as date,reason with a reason that openssl ca knows".into())
         }
         RegisterError::Crl { path, .. } => {
-            let path = path.to_string_lossy();
-            let aside = format!("{path}.damaged");
-            Some(format!(
-                "move it away, then publish another: {} && {}",
-                shell_line(&["mv", &path, &aside]),
-                invocation(ca, &["crl"])
-            ))
+            let command = in_place_of(path, &invocation(ca, &["crl"]));
+            Some(format!("move it away, then publish another: {command}"))
         }
         RegisterError::NoRow { .. }
         | RegisterError::AlreadyRevoked { .. }

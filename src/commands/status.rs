@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use serde::{Serialize, Serializer};
 use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 
@@ -26,6 +26,7 @@ use crate::store::Store;
 use crate::store::hosts::CERT;
 use crate::store::register::Status;
 use crate::store::revocation::CrlFault;
+use crate::sys::files::FileError;
 
 /// A host's certificate needs attention this long before its end, or for a third of default_days.
 const HOST: Duration = Duration::days(30);
@@ -188,7 +189,10 @@ fn find(args: &Args, session: &mut Session<'_>) -> Result<Report> {
         now: session.context.now(),
         notice: args.expiring,
     };
-    let ca = watch.ca(&store.certificate, store.settings.certificate.clone());
+    let mut ca = watch.ca(&store.certificate, store.settings.certificate.clone());
+    if ca.state > State::Ok && store.certificate.is_self_issued() {
+        ca.remedy = Some(watch.renew_ca());
+    }
     let above = store.issuers.iter();
     let issuers = above.map(|it| watch.ca(&it.certificate, it.path.clone()));
     let mut report = Report {
@@ -289,9 +293,6 @@ impl Watch<'_> {
             ));
         }
         item.file = file;
-        if item.state != State::Ok && certificate.is_self_issued() {
-            item.remedy = Some(self.renew_ca());
-        }
         item
     }
 
@@ -311,10 +312,8 @@ impl Watch<'_> {
             Ok(Some(crl)) => self.present_crl(&crl)?,
             Ok(None) => self.missing_crl()?,
             Err(error) => {
-                let mut item = self.item("CRL".into(), None, None, Duration::ZERO);
-                item.words = "unreadable".into();
-                item.fail(error.to_string());
-                item
+                let path = store.settings.crl.clone();
+                return Ok(self.unreadable("CRL", path, &error.into(), &["crl"]));
             }
         };
         item.file.clone_from(&store.settings.crl);
@@ -392,7 +391,14 @@ impl Watch<'_> {
                 Ok(Some(certificate)) => here.push((host, certificate)),
                 Ok(None) => {}
                 Err(error) => {
-                    items.push(self.unreadable(&host, &error.to_string()));
+                    let file = store.hosts.current(&host).join(CERT);
+                    let words = ["issue", &host, "--replace"];
+                    let mut item = self.unreadable(&host, file, &error.into(), &words);
+                    item.host_files = Some(store.hosts.current(&host));
+                    if general_name::host_name(&host).is_err() {
+                        item.remedy = None;
+                    }
+                    items.push(item);
                     let always = PrimitiveDateTime::MAX.assume_utc();
                     known.insert(host, (always, always));
                 }
@@ -431,14 +437,17 @@ impl Watch<'_> {
         Ok(certificate.is_some_and(|it| it.not_before < time))
     }
 
-    fn unreadable(&self, host: &str, error: &str) -> Item {
-        let folder = self.store.hosts.current(host);
-        let mut item = self.item(host.into(), None, None, Duration::ZERO);
+    /// Something in a file that another one has to stand for, by `words` of mailca.
+    fn unreadable(&self, name: &str, file: PathBuf, error: &Error, words: &[&str]) -> Item {
+        let mut item = self.item(name.into(), None, None, Duration::ZERO);
         item.words = "unreadable".into();
         item.fail(format!("cannot be read: {error}"));
-        item.file = folder.join(CERT);
-        item.host_files = Some(folder);
-        item.remedy = Some(self.mailca(&["issue", host, "--replace"]));
+        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+        // Others can read it.
+        if !causes.any(FileError::is_denied) {
+            item.remedy = Some(report::in_place_of(&file, &self.mailca(words)));
+        }
+        item.file = file;
         item
     }
 

@@ -278,11 +278,6 @@ fn a_crl_that_mail_servers_do_not_find_or_that_lacks_something_is_critical() {
     other.ok(&["crl"]);
     ca.write("crl/crl.pem", &other.read("crl/crl.pem"));
     assert_crl(&ca, Some("is of another CA, CN=Other"));
-    ca.write("crl/crl.pem", "nothing\n");
-    assert_crl(
-        &ca,
-        Some(&format!("{}: it holds no CRL", ca.file("crl/crl.pem"))),
-    );
 }
 
 #[test]
@@ -379,6 +374,29 @@ fn a_certificate_that_cannot_be_read_is_critical_and_hides_no_other() {
     ca.write("hosts/a.example.com/cert.pem", "nothing\n");
     let report = assert_urgent(&ca, &["a.example.com critical: cannot be read: "]);
     assert_eq!(report["hosts"].as_array().unwrap().len(), 2);
+    help(&ca, &report);
+    ca.ok(&["crl"]);
+    ca.write("crl/crl.pem", "nothing\n");
+    let path = ca.file("crl/crl.pem");
+    let expected = format!("CRL critical: cannot be read: {path}: it holds no CRL");
+    help(&ca, &assert_urgent(&ca, &[&expected]));
+    assert_urgent(&ca, &[]);
+}
+
+#[test]
+fn what_others_can_read_is_not_to_be_replaced() {
+    let ca = Ca::of(User::ordinary(), &[]);
+    ca.ok(&["issue", HOST, "--yes"]);
+    ca.ok(&["crl"]);
+    for file in ["crl/crl.pem", &format!("hosts/{HOST}/cert.pem")] {
+        ca.chmod(file, 0o000);
+    }
+    let ran = ca.mailca(&["status", "--json"]).exits(3);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    for item in [&report["crl"], &report["hosts"][0]] {
+        assert_eq!(item["state"], "critical", "{item}");
+        assert_eq!(item["remedy"], Value::Null, "{item}");
+    }
 }
 
 #[test]
@@ -442,6 +460,8 @@ fn a_ca_above_ends_too() {
         (&root["name"], &root["state"]),
         (&"CN=Root".into(), &"critical".into())
     );
+    // Its own people renew it.
+    assert_eq!(root["remedy"], Value::Null, "{root}");
 }
 
 #[test]
