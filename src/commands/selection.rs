@@ -111,9 +111,9 @@ impl Selected {
         }
     }
 
-    /// The CN of its subject, else its first name, without reading the certificate for it.
+    /// The CN of its subject for people, else its first name, without reading the certificate for it.
     pub fn host(&self) -> String {
-        common_name(&self.row.subject).map_or_else(|| self.title(), str::to_owned)
+        common_name(&self.row.subject).map_or_else(|| self.title(), readable)
     }
 }
 
@@ -428,6 +428,23 @@ pub fn hosts_with_valid(store: &Store, at: OffsetDateTime) -> Result<BTreeSet<St
 fn common_name(subject: &str) -> Option<&str> {
     let (_, rest) = subject.rsplit_once("/CN=")?;
     Some(rest.split('/').next().unwrap_or(rest))
+}
+
+// The register has each octet beyond ASCII as four characters, such as \xC3.
+fn readable(name: &str) -> String {
+    let mut parts = name.split("\\x");
+    let mut octets = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let octet = part.get(..2).map(|digits| u8::from_str_radix(digits, 16));
+        match octet {
+            Some(Ok(octet)) if !octet.is_ascii() => {
+                octets.push(octet);
+                octets.extend(&part.as_bytes()[2..]);
+            }
+            _ => octets.extend([b"\\x", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8(octets).unwrap_or_else(|_| name.to_owned())
 }
 
 /// The valid certificates of the key that a file tells: a private or public key, a certificate, or

@@ -481,9 +481,12 @@ impl Watch<'_> {
             // Not less than that time.
             let most = item.notice.saturating_add(ALMOST_A_DAY);
             let days = format!("{}d", most.whole_days());
-            let who = match general_name::host_name(&item.name) {
-                Ok(_) => vec![&*item.name],
-                Err(_) => vec!["--expiring", &days],
+            // The register has a host in ASCII.
+            let is_host = item.name.is_ascii() && general_name::host_name(&item.name).is_ok();
+            let who = if is_host {
+                vec![&*item.name]
+            } else {
+                vec!["--expiring", &days]
             };
             item.remedy = Some(self.renew(&item, &[&who[..], &["--out-dir", "."]].concat()));
         }

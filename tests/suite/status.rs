@@ -400,6 +400,32 @@ fn what_others_can_read_is_not_to_be_replaced() {
 }
 
 #[test]
+fn people_have_the_names_that_they_write() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    for (file, name) in [
+        ("person", "Jürgen Müller"),
+        ("host", "bücher.example"),
+        ("odd", "a\\x41"),
+    ] {
+        let subject = format!("/CN={}", name.replace('\\', "\\\\"));
+        let request = ca.openssl_request(file, &["-utf8", "-subj", &subject]);
+        ca.ok(&["sign", &request, "--profile=client", "--days=25", "--yes"]);
+    }
+    let expected = ["Jürgen Müller", "a\\x41", "bücher.example"];
+    let expected = expected.map(|name| format!("{name} warning: ends on"));
+    let report = assert_urgent(&ca, &expected.each_ref().map(String::as_str));
+    let listed = ca.json(&["list"]);
+    let names = listed["certificates"].as_array().unwrap().iter();
+    let names: Vec<_> = names.map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Jürgen Müller", "bücher.example", "a\\x41"]);
+    help(&ca, &report);
+    assert_urgent(&ca, &[]);
+}
+
+#[test]
 fn no_time_is_too_long() {
     if !require(&["openssl"]) {
         return;
