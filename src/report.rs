@@ -1,5 +1,6 @@
 //! What a command tells: a report is data and prose of one thing. The only printer.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -17,29 +18,45 @@ pub use crate::pki::moment::date;
 /// The result of a command.
 #[derive(Debug)]
 pub struct Outcome {
-    text: String,
-    json: Option<serde_json::Value>,
-    /// the text is fit for a terminal and steers it
-    is_drawn: bool,
+    output: Output,
     /// how the command ended
     pub exit: Exit,
-    /// the certificate that was issued, where the text is all that is told of it
+    /// the certificate that was issued, where a file's text is all that is told of it
     issued: Option<String>,
 }
 
+/// What is printed, in one of its forms.
+#[derive(Debug)]
+enum Output {
+    Report {
+        words: String,
+        data: serde_json::Value,
+    },
+    Words(String),
+    /// words and what steers a terminal
+    Drawing(String),
+    /// what `--quiet` and `--json` leave as it is
+    File(String),
+}
+
 impl Outcome {
+    fn new(output: Output) -> Self {
+        Self {
+            output,
+            exit: Exit::Done,
+            issued: None,
+        }
+    }
+
     /// A result in words and, for `--json`, as data.
     ///
     /// # Errors
     /// When the report cannot be written as JSON.
     pub fn of(report: &(impl Serialize + Display)) -> serde_json::Result<Self> {
-        Ok(Self {
-            text: report.to_string(),
-            json: Some(serde_json::to_value(report)?),
-            is_drawn: false,
-            exit: Exit::Done,
-            issued: None,
-        })
+        Ok(Self::new(Output::Report {
+            words: report.to_string(),
+            data: serde_json::to_value(report)?,
+        }))
     }
 
     /// The same of what may be long, and changes nothing: only what is going to be printed is
@@ -48,33 +65,24 @@ impl Outcome {
     /// # Errors
     /// When the report cannot be written as JSON.
     pub fn long(report: &(impl Serialize + Display), is_json: bool) -> serde_json::Result<Self> {
-        if is_json {
-            let document = serde_json::to_string_pretty(report)?;
-            return Ok(Self::file(document + "\n"));
-        }
-        Ok(Self {
-            json: Some(serde_json::Value::Null),
-            ..Self::file(report.to_string())
-        })
+        Ok(Self::new(if is_json {
+            Output::File(serde_json::to_string_pretty(report)? + "\n")
+        } else {
+            Output::Words(report.to_string())
+        }))
     }
 
-    /// A drawing in the place of the words, made for the terminal that standard output is: whoever
-    /// draws has made fit for it what comes from elsewhere.
-    pub fn draw(&mut self, drawing: String) {
-        self.text = drawing;
-        self.is_drawn = true;
+    /// A result drawn for the terminal that standard output is: whoever draws has made fit for it
+    /// what comes from elsewhere.
+    #[must_use]
+    pub fn drawing(drawing: String) -> Self {
+        Self::new(Output::Drawing(drawing))
     }
 
     /// The text of a file, which `--json` and `--quiet` leave as it is.
     #[must_use]
     pub fn file(text: String) -> Self {
-        Self {
-            text,
-            json: None,
-            is_drawn: false,
-            exit: Exit::Done,
-            issued: None,
-        }
+        Self::new(Output::File(text))
     }
 
     /// Nothing more to print than a [`Listing`] did.
@@ -99,14 +107,15 @@ impl Outcome {
     #[must_use]
     pub fn unprinted(&self, error: &io::Error) -> (String, Exit) {
         let sentence = format!("cannot write to standard output: {error}");
-        let changed = |json: &serde_json::Value| json["changed"] == true;
-        match &self.issued {
-            Some(path) => (
+        match (&self.issued, &self.output) {
+            (Some(path), _) => (
                 format!("{path} was issued, but {sentence}"),
                 Exit::Attention,
             ),
-            None if self.json.as_ref().is_some_and(changed) => (sentence, Exit::Attention),
-            None => (sentence, Exit::Refused),
+            (None, Output::Report { data, .. }) if data["changed"] == true => {
+                (sentence, Exit::Attention)
+            }
+            (None, _) => (sentence, Exit::Refused),
         }
     }
 }
@@ -128,7 +137,6 @@ pub struct Failure {
 /// they are a list in one document.
 pub struct Listing<'a> {
     out: BufWriter<&'a mut dyn Write>,
-    field: &'static str,
     is_json: bool,
     is_quiet: bool,
     /// how many entries there were
@@ -137,14 +145,24 @@ pub struct Listing<'a> {
 
 impl<'a> Listing<'a> {
     /// Begins one whose entries are called `field`.
-    pub fn new(field: &'static str, global: &Global, stdout: &'a mut dyn Write) -> Self {
-        Self {
-            out: BufWriter::with_capacity(1 << 16, stdout),
-            field,
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn begin(
+        field: &'static str,
+        global: &Global,
+        stdout: &'a mut dyn Write,
+    ) -> io::Result<Self> {
+        let mut out = BufWriter::with_capacity(1 << 16, stdout);
+        if global.json {
+            write!(out, "{{\n  \"changed\": false,\n  \"{field}\": [")?;
+        }
+        Ok(Self {
+            out,
             is_json: global.json,
             is_quiet: global.quiet && !global.json,
             count: 0,
-        }
+        })
     }
 
     /// Prints an entry, the first one at once.
@@ -153,7 +171,8 @@ impl<'a> Listing<'a> {
     /// When standard output cannot be written.
     pub fn entry(&mut self, entry: &(impl Serialize + Display)) -> io::Result<()> {
         if self.is_json {
-            self.separate()?;
+            let comma = if self.count == 0 { "" } else { "," };
+            write!(self.out, "{comma}\n    ")?;
             serde_json::to_writer(&mut self.out, entry)?;
         } else if !self.is_quiet {
             self.out
@@ -166,18 +185,6 @@ impl<'a> Listing<'a> {
         Ok(())
     }
 
-    fn separate(&mut self) -> io::Result<()> {
-        if self.count == 0 {
-            let field = self.field;
-            write!(
-                self.out,
-                "{{\n  \"changed\": false,\n  \"{field}\": [\n    "
-            )
-        } else {
-            self.out.write_all(b",\n    ")
-        }
-    }
-
     /// Ends it; with `failure` because there is more that cannot be read, which only `--json` says
     /// here.
     ///
@@ -185,14 +192,8 @@ impl<'a> Listing<'a> {
     /// When standard output cannot be written.
     pub fn end(mut self, failure: Option<&Failure>) -> io::Result<()> {
         if self.is_json {
-            match self.count {
-                0 => write!(
-                    self.out,
-                    "{{\n  \"changed\": false,\n  \"{}\": []",
-                    self.field
-                )?,
-                _ => self.out.write_all(b"\n  ]")?,
-            }
+            let close = if self.count == 0 { "]" } else { "\n  ]" };
+            write!(self.out, "{close}")?;
             if let Some(Failure { error, hint, .. }) = failure {
                 let (error, hint) = (json!(error), json!(hint));
                 write!(self.out, ",\n  \"error\": {error},\n  \"hint\": {hint}")?;
@@ -208,11 +209,12 @@ impl<'a> Listing<'a> {
 /// # Errors
 /// When standard output cannot be written, except that its reader is gone.
 pub fn print(outcome: &Outcome, global: &Global, context: &mut Context) -> io::Result<()> {
-    let text = match &outcome.json {
-        Some(json) if global.json => format!("{json:#}\n"),
-        Some(_) if global.quiet => return Ok(()),
-        Some(_) if !outcome.is_drawn => text::for_terminal(&outcome.text),
-        _ => outcome.text.clone(),
+    let text: Cow<'_, str> = match &outcome.output {
+        Output::File(text) => text.into(),
+        Output::Report { data, .. } if global.json => format!("{data:#}\n").into(),
+        _ if global.quiet => return Ok(()),
+        Output::Report { words, .. } | Output::Words(words) => text::for_terminal(words).into(),
+        Output::Drawing(drawing) => drawing.into(),
     };
     write_out(&text, context)
 }

@@ -189,12 +189,6 @@ fn transaction(error: &TransactionError) -> Option<String> {
 }
 
 fn register(error: &RegisterError, ca: &Path) -> Option<String> {
-    let revoke = |serial: &str| {
-        let file = format!("newcerts/{serial}.pem");
-        let enter = shell_line(&["cd", &ca.to_string_lossy()]);
-        let revoke = shell_line(&["openssl", "ca", "-config", "openssl.cnf", "-revoke", &file]);
-        format!("{enter} && {revoke}")
-    };
     match error {
         RegisterError::NotUnique { serial, .. } => {
             let revoke = invocation(ca, &["revoke", serial, "--reason", "superseded"]);
@@ -219,7 +213,7 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
         }
         RegisterError::SerialTwice { serial, .. } => Some(format!(
             "revoke the number and issue both again: {}",
-            revoke(serial)
+            openssl_revoke(ca, serial)
         )),
         RegisterError::NotARow { .. } => {
             Some("mend the line, or take it out where newcerts has no certificate for it".into())
@@ -227,9 +221,8 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
         RegisterError::LostRevocation {
             serial, revocation, ..
         } => Some(format!(
-            "put it back, revoked on {revocation}: {}{}",
-            revoke(serial),
-            openssl_reason(revocation)
+            "put it back, revoked on {revocation}: {}",
+            revocation_again(ca, serial, revocation)
         )),
         RegisterError::BadRevocation { .. } => {
             Some("write it as date,reason with a reason that openssl ca knows".into())
@@ -243,6 +236,19 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
         | RegisterError::Name(_)
         | RegisterError::File(_) => None,
     }
+}
+
+/// The command that puts a revocation back which the register has lost.
+#[must_use]
+pub fn revocation_again(ca: &Path, serial: &str, revocation: &Revocation) -> String {
+    openssl_revoke(ca, serial) + &openssl_reason(revocation)
+}
+
+fn openssl_revoke(ca: &Path, serial: &str) -> String {
+    let file = format!("newcerts/{serial}.pem");
+    let enter = shell_line(&["cd", &ca.to_string_lossy()]);
+    let revoke = shell_line(&["openssl", "ca", "-config", "openssl.cnf", "-revoke", &file]);
+    format!("{enter} && {revoke}")
 }
 
 // The options of `openssl ca -revoke` that say why.

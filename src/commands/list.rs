@@ -7,7 +7,7 @@ use anyhow::{Error, Result};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::selection::{OfHost, Selected};
+use super::selection::{self, OfHost, Selected};
 use super::session::Session;
 use crate::cli::List as Args;
 use crate::exit::Exit;
@@ -33,6 +33,22 @@ struct Entry<'a> {
     compromised_at: Option<OffsetDateTime>,
 }
 
+impl<'a> Entry<'a> {
+    fn of(one: &'a Selected, now: OffsetDateTime) -> Self {
+        let revocation = one.row.revocation.as_ref();
+        Self {
+            serial: one.row.serial.to_string(),
+            state: one.row.state(now),
+            name: one.host(),
+            subject: &one.row.subject,
+            not_after: one.row.not_after,
+            revoked_at: revocation.map(|it| it.date),
+            reason: revocation.map(|it| it.reason),
+            compromised_at: revocation.and_then(|it| it.compromised_at),
+        }
+    }
+}
+
 impl fmt::Display for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { serial, state, .. } = self;
@@ -55,9 +71,10 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     let store = session.open_store()?;
     let filter = Filter::new(args, &store, session.context.now())?;
     let explain = session.explainer();
-    let mut listing = Listing::new("certificates", session.global, &mut *session.context.stdout);
-    let strangers = match print(&store, &filter, &mut listing) {
-        Ok(strangers) => strangers,
+    let stdout = &mut *session.context.stdout;
+    let mut listing = Listing::begin("certificates", session.global, stdout).map_err(unwritten)?;
+    let oddities = match print(&store, &filter, &mut listing) {
+        Ok(oddities) => oddities,
         // Nobody reads on.
         Err(Stopped::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {
             return Ok(Outcome::printed(Exit::Done));
@@ -79,15 +96,19 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
         _ => {}
     }
     let register = store.settings.database.display();
-    if let Some(first) = strangers.first {
-        let lines = match strangers.count {
+    if let Some(first) = oddities.first_stranger {
+        let lines = match oddities.strangers {
             1 => "a line that is no row".into(),
             count => format!("{count} lines that are no rows"),
         };
         session.warn(&format!("{register} has {lines}: {first:?}"));
     }
+    if let Some(unreadable) = oddities.unreadable {
+        session.warn(&unreadable);
+    }
     if is_empty {
-        session.note(&format!("{register} has no such certificate"));
+        let such = if filter.takes_all() { "" } else { "such " };
+        session.note(&format!("{register} has no {such}certificate"));
     }
     Ok(Outcome::printed(Exit::Done))
 }
@@ -102,32 +123,42 @@ enum Stopped {
     Read(Error),
 }
 
-/// Lines of the register that are no rows.
+/// What is odd about the register and spoils no list.
 #[derive(Default)]
-struct Strangers {
-    count: u64,
-    first: Option<String>,
+struct Oddities {
+    /// how many lines are no rows
+    strangers: u64,
+    first_stranger: Option<String>,
+    /// a certificate whose name nobody knows, since it cannot be read
+    unreadable: Option<String>,
 }
 
-fn print(store: &Store, filter: &Filter, listing: &mut Listing<'_>) -> Result<Strangers, Stopped> {
-    let mut strangers = Strangers::default();
+fn print(store: &Store, filter: &Filter, listing: &mut Listing<'_>) -> Result<Oddities, Stopped> {
+    let mut oddities = Oddities::default();
     let mut stopped = None;
     store
         .lines_while(|line| {
             if !filter.may_be(line) {
                 return true;
             }
-            if let Some(row) = Recorded::parse(line) {
-                stopped = filter.print(row, store, listing).err();
-            } else if !line.is_empty() && !line.starts_with(b"#") {
-                strangers.count += 1;
-                let as_text = || String::from_utf8_lossy(line).into_owned();
-                strangers.first.get_or_insert_with(as_text);
+            let Some(row) = Recorded::parse(line) else {
+                if !line.is_empty() && !line.starts_with(b"#") {
+                    oddities.strangers += 1;
+                    let as_text = || String::from_utf8_lossy(line).into_owned();
+                    oddities.first_stranger.get_or_insert_with(as_text);
+                }
+                return true;
+            };
+            let (one, unreadable) = filter.look_up(store, row);
+            oddities.unreadable = oddities.unreadable.take().or(unreadable);
+            if filter.takes(&one) {
+                let printed = listing.entry(&Entry::of(&one, filter.now));
+                stopped = printed.err().map(Stopped::Write);
             }
             stopped.is_none()
         })
         .map_err(|error| Stopped::Read(error.into()))?;
-    stopped.map_or(Ok(strangers), Err)
+    stopped.map_or(Ok(oddities), Err)
 }
 
 /// Which rows are asked for.
@@ -153,44 +184,34 @@ impl Filter {
         })
     }
 
+    fn takes_all(&self) -> bool {
+        self.states.is_empty() && self.host.is_none() && self.before.is_none()
+    }
+
     fn may_be(&self, line: &[u8]) -> bool {
         self.host.as_ref().is_none_or(|host| host.may_be(line))
     }
 
-    fn print(
-        &self,
-        row: Recorded,
-        store: &Store,
-        listing: &mut Listing<'_>,
-    ) -> Result<(), Stopped> {
-        let state = row.state(self.now);
-        let ends = |before| state == State::Valid && row.not_after < before;
-        if !self.before.is_none_or(ends) || !self.states.is_empty() && !self.states.contains(&state)
-        {
-            return Ok(());
+    // Reads the certificate where the register does not tell its name, or a host is asked for and
+    // there is no CN; with it, why that cannot be read.
+    fn look_up(&self, store: &Store, row: Recorded) -> (Selected, Option<String>) {
+        let has_name = row.subject.starts_with('/');
+        let is_enough = self.host.is_none() || selection::common_name(&row.subject).is_some();
+        if has_name && is_enough {
+            return (Selected::of_row(row), None);
         }
-        if let Some(host) = &self.host
-            && !host.is_it(store, &row).map_err(Stopped::Read)?
-        {
-            return Ok(());
+        match Selected::new(store, row.clone()) {
+            Ok(one) => (one, None),
+            Err(error) => (Selected::of_row(row), Some(error.to_string())),
         }
-        // Only without a subject its name is in the certificate alone.
-        let one = if row.subject.starts_with('/') {
-            Selected::of_row(row)
-        } else {
-            Selected::new(store, row).map_err(Stopped::Read)?
-        };
-        let revocation = one.row.revocation.as_ref();
-        let entry = Entry {
-            serial: one.row.serial.to_string(),
-            state,
-            name: one.host(),
-            subject: &one.row.subject,
-            not_after: one.row.not_after,
-            revoked_at: revocation.map(|it| it.date),
-            reason: revocation.map(|it| it.reason),
-            compromised_at: revocation.and_then(|it| it.compromised_at),
-        };
-        listing.entry(&entry).map_err(Stopped::Write)
+    }
+
+    fn takes(&self, one: &Selected) -> bool {
+        let state = one.row.state(self.now);
+        let is_in_state = self.states.is_empty() || self.states.contains(&state);
+        let ends = |before| state == State::Valid && one.row.not_after < before;
+        is_in_state
+            && self.before.is_none_or(ends)
+            && self.host.as_ref().is_none_or(|host| host.is_it(one))
     }
 }

@@ -256,15 +256,13 @@ impl OfHost {
             || index::subject_in(line).is_some_and(is_named)
     }
 
-    /// Whether a row that may be one of them is.
-    pub fn is_it(&self, store: &Store, row: &Recorded) -> Result<bool> {
-        let is_known = common_name(&row.subject).is_some()
-            || self.is_current(row.serial.to_string().as_bytes());
-        if is_known {
-            return Ok(true);
-        }
-        let certificate = store.issued(&row.serial)?;
-        Ok(certificate.is_some_and(|it| it.title().eq_ignore_ascii_case(&self.host)))
+    /// Whether one that may be one of them is; without a CN its certificate tells.
+    pub fn is_it(&self, one: &Selected) -> bool {
+        let row = &one.row;
+        let title = || one.certificate.as_ref().map(Certificate::title);
+        common_name(&row.subject).is_some()
+            || self.is_current(row.serial.to_string().as_bytes())
+            || title().is_some_and(|title| title.eq_ignore_ascii_case(&self.host))
     }
 }
 
@@ -278,8 +276,12 @@ fn rows_of_host(
     let rows = store.recorded(|line| may_be(line) && of_host.may_be(line))?;
     let mut found = Vec::new();
     for row in rows {
-        if of_host.is_it(store, &row)? {
-            found.push(row);
+        let one = match common_name(&row.subject) {
+            Some(_) => Selected::of_row(row),
+            None => Selected::new(store, row)?,
+        };
+        if of_host.is_it(&one) {
+            found.push(one.row);
         }
     }
     Ok(found)
@@ -379,7 +381,8 @@ pub fn last_of_each_subject(
     })?;
     let mut last_nameless: HashMap<String, Selected> = HashMap::new();
     for row in nameless {
-        let selected = Selected::new(store, row)?;
+        // One that cannot be read goes by its number.
+        let selected = Selected::new(store, row.clone()).unwrap_or_else(|_| Selected::of_row(row));
         let who = selected.who();
         let end = selected.row.not_after;
         if last_nameless
@@ -424,8 +427,9 @@ pub fn hosts_with_valid(store: &Store, at: OffsetDateTime) -> Result<BTreeSet<St
     Ok(found)
 }
 
-// Of several, the last one, as `openssl` and mailca take it.
-fn common_name(subject: &str) -> Option<&str> {
+/// The CN of a subject as the register has it; of several the last one, as `openssl` and mailca
+/// take it.
+pub fn common_name(subject: &str) -> Option<&str> {
     let (_, rest) = subject.rsplit_once("/CN=")?;
     Some(rest.split('/').next().unwrap_or(rest))
 }

@@ -276,8 +276,9 @@ pub fn last_rows(path: &Path) -> Result<(Option<SerialNumber>, Option<String>), 
     Ok((highest.number(), stranger))
 }
 
-// What OpenSSL's TXT_DB_read takes: six fields, a comment, or nothing.
-fn is_regular(line: &[u8]) -> bool {
+/// Whether a line is what OpenSSL's `TXT_DB_read` takes: six fields, a comment, or nothing.
+#[must_use]
+pub fn is_regular(line: &[u8]) -> bool {
     let is_row = || memchr_iter(b'\t', line).count() == 5 && !line.contains(&0);
     line.is_empty() || line.starts_with(b"#") || is_row()
 }

@@ -387,7 +387,8 @@ impl Recorded {
         let row = Row::parse(text)?;
         let revocation = match row.status {
             "R" => Some(Revocation::parse(row.revoked)?),
-            _ => None,
+            "V" | "E" => None,
+            _ => return None,
         };
         Some(Self {
             serial: SerialNumber::from_certificate(&hex::octets(row.serial)?),
@@ -540,6 +541,21 @@ impl Store {
     /// When the register cannot be read.
     pub fn lines_while(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), FileError> {
         lines_with(&self.settings.database, &self.pending, |_, line| each(line))
+    }
+
+    /// The first line that is no row, for which OpenSSL and mailca refuse the whole register.
+    ///
+    /// # Errors
+    /// When the register cannot be read.
+    pub fn first_stranger(&self) -> Result<Option<String>, FileError> {
+        let mut found = None;
+        self.lines_while(|line| {
+            if !index::is_regular(line) {
+                found = Some(String::from_utf8_lossy(line).into_owned());
+            }
+            found.is_none()
+        })?;
+        Ok(found)
     }
 
     /// Date and reason of a certificate's revocation in words, `None` where it is not revoked.

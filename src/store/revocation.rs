@@ -100,9 +100,10 @@ impl Store {
 
     /// A certificate that the current CRL lists and the register has as valid. One on hold may
     /// have been released.
-    pub(super) fn lost_revocation(
-        &self,
-    ) -> Result<Option<(SerialNumber, Revocation)>, RegisterError> {
+    ///
+    /// # Errors
+    /// When the register cannot be read.
+    pub fn lost_revocation(&self) -> Result<Option<(SerialNumber, Revocation)>, RegisterError> {
         let crl = self.crl().ok().flatten();
         let Some(crl) = crl.filter(|crl| crl.issuer == self.certificate.subject) else {
             return Ok(None);

@@ -111,8 +111,16 @@ fn the_reasons_say_when_and_what_then() {
         ca(3660),
         "ended on 2036-12-29, 10 days ago; nothing that it signed is accepted any more"
     );
-    // A clock that is wrong.
-    assert_eq!(ca(-10), "begins only on 2027-01-01, in 10 days");
+    // No new CA is needed because a clock is wrong.
+    assert_eq!(
+        ca(-10),
+        "begins only on 2027-01-01, in 10 days; is the clock of this machine right? date -u shows it"
+    );
+    let early = status(&dir, -10, &[]);
+    for item in [&early["ca"], &early["crl"], &early["hosts"][0]] {
+        assert_eq!(item["state"], "critical", "{item}");
+        assert_eq!(item["remedy"], Value::Null, "{item}");
+    }
 }
 
 #[test]
@@ -278,6 +286,103 @@ fn a_crl_that_mail_servers_do_not_find_or_that_lacks_something_is_critical() {
     other.ok(&["crl"]);
     ca.write("crl/crl.pem", &other.read("crl/crl.pem"));
     assert_crl(&ca, Some("is of another CA, CN=Other"));
+}
+
+#[test]
+fn a_damaged_register_is_said_to_be_damaged_and_not_the_crl() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let ca = Ca::new();
+    for host in ["a.example.com", "b.example.com"] {
+        let request = ca.request(host, &[]);
+        ca.ok(&["sign", &request, "--yes"]);
+    }
+    ca.ok(&["revoke", "a.example.com", "--reason=superseded", "--yes"]);
+    let whole = ca.read("index.txt");
+    let register = |reason: &str| {
+        let ran = ca.mailca(&["status", "--json"]).exits(3);
+        let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        let item = &report["register"];
+        assert_eq!(item["state"], "critical", "{report}");
+        let found = item["reason"].as_str().unwrap();
+        assert!(found.starts_with(reason), "{found}, not {reason}");
+        for other in [&report["ca"], &report["crl"], &report["hosts"][0]] {
+            assert_ne!(other["state"], "critical", "{other}");
+        }
+        let printed = ca.mailca(&["status"]).exits(3).stdout;
+        let second = printed.lines().nth(1).unwrap();
+        assert!(second.starts_with("critical  index.txt  "), "{printed}");
+        report
+    };
+    // An older copy took its place.
+    let row = whole.lines().next().unwrap();
+    let revoked = row.split('\t').nth(2).unwrap();
+    let older = row.replacen('R', "V", 1).replace(revoked, "");
+    ca.write("index.txt", &whole.replace(row, &older));
+    let report = register("has lost the revocation of ");
+    let remedy = report["register"]["remedy"].as_str().unwrap();
+    run(ca.dir.command("sh").args(["-c", remedy])).exits(0);
+    ca.ok(&["crl"]);
+    assert_urgent(&ca, &[]);
+    let whole = ca.read("index.txt");
+    ca.write("index.txt", &format!("{whole}oops\n"));
+    let report = register("has a line that is no row: \"oops\"");
+    assert_eq!(report["register"]["remedy"], Value::Null);
+    fs::remove_file(ca.file("index.txt")).unwrap();
+    let ran = ca.mailca(&["status", "--json"]).exits(3);
+    assert!(
+        ran.stdout.contains("is missing, with all that was issued"),
+        "{ran}"
+    );
+    ca.write("index.txt", &whole);
+    assert_urgent(&ca, &[]);
+}
+
+#[test]
+fn a_crl_that_is_gone_was_there_before() {
+    let ca = Ca::new();
+    ca.ok(&["crl"]);
+    fs::remove_file(ca.file("crl/crl.pem")).unwrap();
+    assert_crl(&ca, Some("is missing, but "));
+    ca.ok(&["crl"]);
+    assert_crl(&ca, None);
+}
+
+#[test]
+fn files_of_another_ca_are_no_host_s_files() {
+    let (ca, other) = (Ca::new(), Ca::named("/CN=Other"));
+    for ca in [&ca, &other] {
+        ca.ok(&["issue", HOST, "--yes"]);
+    }
+    let cert = format!("hosts/{HOST}/cert.pem");
+    ca.write(&cert, &other.read(&cert));
+    assert_urgent(
+        &ca,
+        &[&format!("{HOST} critical: is of another CA, CN=Other")],
+    );
+    // By name the same, by key another.
+    let twin = Ca::new();
+    twin.ok(&["issue", HOST, "--yes"]);
+    ca.write(&cert, &twin.read(&cert));
+    let name = "C=US, ST=CA, O=Example, CN=Example Mail CA";
+    assert_urgent(
+        &ca,
+        &[&format!(
+            "{HOST} critical: is of another CA, {name} with another key"
+        )],
+    );
+}
+
+#[test]
+fn what_helps_names_the_settings_too() {
+    let ca = Ca::new();
+    ca.ok(&["issue", HOST, "--days=5", "--yes"]);
+    let settings = ca.file("other.cnf");
+    fs::copy(ca.file("openssl.cnf"), &settings).unwrap();
+    let ran = ca.mailca(&["status", "--config", &settings]).exits(3);
+    let expected = format!(" --config {settings} renew {HOST}\n");
+    assert!(ran.stdout.contains(&expected), "{ran}");
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Item, Report, State, display_width, pad, summary, width, write_remedies};
+use dialoguer::console::Style;
+
+use super::item::{Item, Urgency};
+use super::overview::{Overview, display_width, pad, summary, width, write_remedies};
 use crate::pki::text;
 use crate::report;
 use crate::sys::screen::Screen;
-use dialoguer::console::Style;
 
 // In columns.
 const SHORTEST_BAR: usize = 10;
@@ -16,27 +18,27 @@ const DATE: usize = 10;
 const GAPS: usize = 4 * 2 - 1;
 
 /// Draws the report for a terminal.
-pub fn draw(report: &Report, screen: Screen) -> String {
-    let items = report.by_urgency();
+pub fn draw(overview: &Overview, screen: Screen) -> String {
+    let items = overview.by_urgency();
     let words = width(&items, |item| &item.words);
     let free = screen.columns.saturating_sub(MARK + words + DATE + GAPS);
     let label = width(&items, |item| &item.label).min(free.saturating_sub(SHORTEST_BAR));
     let cells = free.saturating_sub(label).clamp(SHORTEST_BAR, LONGEST_BAR);
 
-    let directory = report.directory.display().to_string();
+    let directory = overview.directory.display().to_string();
     let mut out = format!("{}: {}\n\n", text::one_line(&directory), summary(&items));
     for item in &items {
-        let paint = |text: &str| paint(item.state, text, screen);
-        let mark = match item.state {
-            State::Ok => "  ",
-            State::Warning => "! ",
-            State::Critical => "!!",
+        let paint = |text: &str| paint(item.urgency, text, screen);
+        let mark = match item.urgency {
+            Urgency::Ok => "  ",
+            Urgency::Warning => "! ",
+            Urgency::Critical => "!!",
         };
         let line = format!(
             "{} {}  {}  {}  {}",
             paint(mark),
             pad(&shortened(&item.label, label, screen), label),
-            paint(&bar(left(item, report, cells), cells, screen)),
+            paint(&bar(left(item, overview, cells), cells, screen)),
             paint(&pad(&item.words, words)),
             item.until.map_or_else(String::new, report::date)
         );
@@ -50,11 +52,11 @@ pub fn draw(report: &Report, screen: Screen) -> String {
     out
 }
 
-fn paint(state: State, text: &str, screen: Screen) -> String {
-    let style = match state {
-        State::Ok => Style::new().green(),
-        State::Warning => Style::new().yellow(),
-        State::Critical => Style::new().red().bold(),
+fn paint(urgency: Urgency, text: &str, screen: Screen) -> String {
+    let style = match urgency {
+        Urgency::Ok => Style::new().green(),
+        Urgency::Warning => Style::new().yellow(),
+        Urgency::Critical => Style::new().red().bold(),
     };
     style
         .force_styling(screen.has_colours)
@@ -64,13 +66,13 @@ fn paint(state: State, text: &str, screen: Screen) -> String {
 
 /// How many of `width` cells stand for what something has left of its life: one of them until
 /// nothing is left.
-fn left(item: &Item, report: &Report, width: usize) -> usize {
+fn left(item: &Item, overview: &Overview, width: usize) -> usize {
     let Some(until) = item.until else {
         return 0;
     };
-    let whole = item.from.map_or(report.lifetime, |from| until - from);
+    let whole = item.from.map_or(overview.lifetime, |from| until - from);
     let whole = whole.whole_seconds().max(1).unsigned_abs();
-    let left = (until - report.at).whole_seconds().max(0).unsigned_abs();
+    let left = (until - overview.at).whole_seconds().max(0).unsigned_abs();
     let cells = (left.min(whole) * width as u64).div_ceil(whole);
     usize::try_from(cells).unwrap_or(width)
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use time::OffsetDateTime;
 
-use super::{Item, Report, State, sorted};
+use super::item::{Item, Urgency};
+use super::overview::Overview;
 use crate::exit::Plugin;
 use crate::pki::text;
 
@@ -12,26 +13,26 @@ use crate::pki::text;
 const NAMED: usize = 5;
 
 /// The service state of it all.
-pub fn plugin(report: &Report) -> Plugin {
-    match report.worst() {
-        State::Ok => Plugin::Ok,
-        State::Warning => Plugin::Warning,
-        State::Critical => Plugin::Critical,
+pub fn plugin(urgency: Urgency) -> Plugin {
+    match urgency {
+        Urgency::Ok => Plugin::Ok,
+        Urgency::Warning => Plugin::Warning,
+        Urgency::Critical => Plugin::Critical,
     }
 }
 
 /// One line, then the time left as performance data: of the CA, the CRL, and the host that ends
 /// first (Monitoring Plugins Development Guidelines, "Plugin Output for Nagios").
-pub fn nagios(report: &Report) -> String {
-    let all = report.by_urgency();
+pub fn nagios(overview: &Overview) -> String {
+    let all = overview.by_urgency();
     let urgent: Vec<String> = all.iter().filter_map(|item| item.sentence()).collect();
-    let state = match plugin(report) {
+    let state = match plugin(overview.urgency()) {
         Plugin::Ok => "OK",
         Plugin::Warning => "WARNING",
         Plugin::Critical => "CRITICAL",
         Plugin::Unknown => "UNKNOWN",
     };
-    let first = report.hosts.iter().min_by_key(|host| host.until);
+    let first = overview.hosts.iter().min_by_key(|host| host.until);
     let mut words = match (&urgent[..], first) {
         ([], None) => "no hosts".into(),
         ([], Some(first)) => format!("{} ends first, {}", first.label, first.words),
@@ -40,11 +41,14 @@ pub fn nagios(report: &Report) -> String {
     if urgent.len() > NAMED {
         let _ = write!(words, "; and {} more", urgent.len() - NAMED);
     }
-    let counted = [("ca", Some(&report.ca)), ("crl", Some(&report.crl))];
+    let counted = [
+        ("ca", Some(&overview.ca)),
+        ("crl", Some(&overview.crl)),
+        ("host", first),
+    ];
     let data: Vec<String> = counted
         .into_iter()
-        .chain([("host", first)])
-        .filter_map(|(label, item)| seconds_left(label, item?, report.at))
+        .filter_map(|(label, item)| seconds_left(label, item?, overview.at))
         .collect();
     line(state, &words, &data.join(" "))
 }
@@ -69,20 +73,13 @@ fn seconds_left(label: &str, item: &Item, now: OffsetDateTime) -> Option<String>
 
 /// The text format of Prometheus
 /// (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
-pub fn prometheus(report: &Report) -> String {
-    let kinds = [
-        ("ca", vec![&report.ca]),
-        ("issuer", report.issuers.iter().collect()),
-        ("crl", vec![&report.crl]),
-        ("host", sorted(&report.hosts)),
-    ];
-    let directory = escaped(&report.directory.to_string_lossy());
-    let all: Vec<(String, &Item)> = kinds
-        .into_iter()
-        .flat_map(|(kind, items)| items.into_iter().map(move |item| (kind, item)))
-        .map(|(kind, item)| {
-            let (name, number) = (escaped(&item.name), item.number.as_deref());
-            let number = number.unwrap_or_default();
+pub fn prometheus(overview: &Overview) -> String {
+    let directory = escaped(&overview.directory.to_string_lossy());
+    let all: Vec<(String, &Item)> = overview
+        .by_kind()
+        .map(|item| {
+            let (kind, name) = (item.kind.as_str(), escaped(&item.name));
+            let number = item.number.as_deref().unwrap_or_default();
             let labels = format!(
                 "directory=\"{directory}\",kind=\"{kind}\",name=\"{name}\",number=\"{number}\""
             );
@@ -101,14 +98,14 @@ pub fn prometheus(report: &Report) -> String {
     gauge(
         "mailca_state",
         "How much attention it needs: 0 none, 1 it is about to end, 2 it has ended or is useless.",
-        &|item| Some(item.state as i64),
+        &|item| Some(item.urgency as i64),
     );
     gauge(
         "mailca_end_timestamp_seconds",
         "When it ends: notAfter of a certificate, nextUpdate of the CRL.",
         &|item| item.until.map(OffsetDateTime::unix_timestamp),
     );
-    let now = report.at.unix_timestamp();
+    let now = overview.at.unix_timestamp();
     let _ = write!(
         out,
         "# HELP mailca_status_timestamp_seconds When mailca looked.\n\
