@@ -3,7 +3,8 @@
 mod object;
 
 use std::fmt;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
@@ -20,7 +21,7 @@ use crate::pki::general_name;
 use crate::pki::key::KeyError;
 use crate::pki::request::RequestError;
 use crate::report::Outcome;
-use crate::store::{Store, hosts};
+use crate::store::{Store, StoreError, hosts};
 use crate::sys::files;
 
 /// Why there is nothing to show.
@@ -75,12 +76,11 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
         let bytes =
             files::read_from(&mut session.context.stdin).context("cannot read standard input")?;
         object::all_in("standard input", &bytes)?
-    } else if files::exists(path) && !path.is_dir() {
+    } else if is_file(path) {
         let bytes = files::read_large(path)?;
         object::all_in(&path.display().to_string(), &bytes)?
     } else {
-        let store = session.open_store()?;
-        vec![in_register(&path.to_string_lossy(), &store, session)?]
+        vec![in_register(&path.to_string_lossy(), session)?]
     };
     // What is shown of a file needs no CA; where there is one, it may know more.
     if let Ok(store) = session.reopen_store() {
@@ -99,24 +99,42 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     })?)
 }
 
+// No host and no number has a slash; a folder may have the name of a host. What may not be looked
+// at is there.
+fn is_file(path: &Path) -> bool {
+    let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    let is_there = !path.symlink_metadata().is_err_and(is_missing);
+    path.as_os_str().as_encoded_bytes().contains(&b'/') || is_there && !path.is_dir()
+}
+
 // By its serial number, or the current or last one of a host.
-fn in_register(word: &str, store: &Store, session: &Session<'_>) -> Result<Object> {
+fn in_register(word: &str, session: &mut Session<'_>) -> Result<Object> {
+    let nothing = |root: PathBuf| SelectionError::Nothing {
+        given: word.into(),
+        root,
+    };
+    let store = match session.open_store() {
+        Ok(store) => store,
+        Err(error) => match error.downcast_ref() {
+            Some(StoreError::NoCa { root, .. }) => bail!(nothing(root.clone())),
+            _ => return Err(error),
+        },
+    };
+    let root = &store.settings.root;
     let found = if let Some(serial) = selection::serial(word) {
-        selection::of_serial(store, &serial)?
+        selection::of_serial(&store, &serial)?
     } else {
-        let host = general_name::host_name(word).ok();
-        let Some(host) = host else {
-            bail!(SelectionError::Nothing {
-                given: word.into(),
-                root: store.settings.root.clone(),
-            });
-        };
+        let host = general_name::host_name(word).map_err(|_| nothing(root.clone()))?;
         if let Ok(name) = hosts::file_name(&host)
             && let Some(certificate) = store.hosts.certificate(&name)?
         {
             return Object::certificate(certificate);
         }
-        selection::last_of_host(store, &host, session.context.now())?
+        let last = selection::last_of_host(&store, &host, session.context.now());
+        last.map_err(|error| match error.downcast_ref() {
+            Some(SelectionError::Unknown { .. }) => nothing(root.clone()).into(),
+            _ => error,
+        })?
     };
     match found.certificate {
         Some(certificate) => Object::certificate(certificate),

@@ -292,6 +292,14 @@ fn of_a_private_key_only_its_public_key_is_told() {
         }
         let digest = key_digest(&ca.dir, &format!("openssl pkey -in {file} -pubout"));
         assert_eq!(text(&shown, "key_sha256"), digest);
+        for form in ["pkcs8 -topk8 -nocrypt", "pkey", "pkey -traditional"] {
+            let mut words = form.split(' ').collect::<Vec<_>>();
+            words.extend(["-in", &file, "-outform", "DER", "-out", "key.der"]);
+            if run(ca.dir.command("openssl").args(&words)).code() == 0 {
+                let der = only(&ca, &ca.dir.file("key.der"));
+                assert_eq!(der, shown, "{words:?}");
+            }
+        }
         let public = format!("{name}.pub");
         ca.dir
             .openssl(&["pkey", "-in", &file, "-pubout", "-out", &public]);
@@ -352,10 +360,9 @@ fn what_is_not_there_is_refused_with_a_hint() {
     fs::remove_file(ca.file(&format!("newcerts/{serial}.pem"))).unwrap();
     let pem = ca.file(&format!("newcerts/{serial}.pem"));
     for (word, expected) in [
-        (
-            "nobody.example.com",
-            "has no certificate of nobody.example.com",
-        ),
+        ("nobody.example.com", "is neither a file, nor a serial"),
+        ("no/such.pem", "cannot read no/such.pem"),
+        ("./CA", "cannot read ./CA"),
         ("0815", "has no certificate 0815"),
         (
             "no such thing",

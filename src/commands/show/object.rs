@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 use super::ShowError;
 use crate::commands::review::Review;
@@ -23,6 +24,14 @@ use crate::pki::revocation::Revocation;
 use crate::pki::text;
 use crate::report;
 use crate::store::register::State;
+
+/// What a private key in DER may be (RFC 5208, RFC 8017, RFC 5915).
+const KEYS: [&str; 4] = [
+    "PRIVATE KEY",
+    "ENCRYPTED PRIVATE KEY",
+    "RSA PRIVATE KEY",
+    "EC PRIVATE KEY",
+];
 
 /// So many of a CRL's entries are told in words.
 const NAMED: usize = 20;
@@ -329,8 +338,13 @@ fn in_der(der: &[u8], file: &str) -> Result<Object> {
     if PublicKeyKind::of(der).is_ok() {
         return Ok(Object::public_key(der));
     }
-    let read = Object::crl(der, file).or_else(|_| Object::request(der, file));
-    read.map_err(|_| ShowError::Nothing(file.into()).into())
+    let keys = KEYS.iter().map(|label| {
+        let pem = Zeroizing::new(pem_text::encode(label, der));
+        Object::private_key(pem.as_bytes(), file)
+    });
+    let read = [Object::crl(der, file), Object::request(der, file)].into_iter();
+    let found = read.chain(keys).find_map(Result::ok);
+    found.ok_or_else(|| ShowError::Nothing(file.into()).into())
 }
 
 impl ShownCertificate {
