@@ -424,7 +424,7 @@ pub struct Crl {
 #[command(after_help = "\
 Examples:
   mailca renew mail.example.com
-  mailca renew --expiring 30d --yes --passphrase-file /root/ca.pass \\
+  mailca renew --expiring 35d --yes --passphrase-file /root/ca.pass \\
       --deploy-hook 'systemctl reload sendmail'
   mailca renew mail.example.com --new-key --revoke-old
   mailca renew mx2.example.com --out-dir .")]
@@ -504,7 +504,7 @@ pub struct Show {
 Examples:
   mailca status
   mailca status --expiring 60d
-  mailca status --json | jq -r '.ca, .crl, .hosts[] | select(.state != \"ok\") | .remedy'
+  mailca status --json | jq -r '.. | .remedy? // empty'
   mailca status --nagios
   mailca status --prometheus >/var/lib/node_exporter/mailca.tmp &&
       mv /var/lib/node_exporter/mailca.tmp /var/lib/node_exporter/mailca.prom")]

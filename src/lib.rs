@@ -36,7 +36,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use cli::Cli;
 use context::Context;
-use exit::Exit;
+use exit::{Exit, Plugin};
 use pki::text;
 use report::Failure;
 
@@ -45,7 +45,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, context: &mut Context) -> E
     let argv: Vec<OsString> = argv.into_iter().collect();
     let cli = match Cli::try_parse_from(&argv) {
         Ok(cli) => cli,
-        Err(error) => return usage(error, argv.iter().any(|word| word == "--json"), context),
+        Err(error) => return usage(error, &argv, context),
     };
     let global = cli.global.clone();
     match commands::run(cli, context) {
@@ -65,7 +65,8 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, context: &mut Context) -> E
     }
 }
 
-fn usage(mut error: clap::Error, json: bool, context: &mut Context) -> Exit {
+fn usage(mut error: clap::Error, argv: &[OsString], context: &mut Context) -> Exit {
+    let has = |option: &str| argv.iter().any(|word| word == option);
     // Words as typed may be endless, and steer the terminal.
     let typed: Vec<(ContextKind, String)> = error
         .context()
@@ -89,15 +90,20 @@ fn usage(mut error: clap::Error, json: bool, context: &mut Context) -> Exit {
             }
             Exit::Done
         }
-        _ if json => {
-            let first = text.lines().next().unwrap_or_default();
+        _ if has("--nagios") => {
+            // To a monitoring system, 2 says that something is critical.
+            let line = commands::unknown(first_line(&text));
+            let _ = report::write_out(&line, context);
+            Exit::Plugin(Plugin::Unknown)
+        }
+        _ if has("--json") => {
             let failure = Failure {
-                error: first.trim_start_matches("error: ").into(),
+                error: first_line(&text).into(),
                 hint: Some("mailca --help".into()),
                 exit: Exit::Usage,
                 changed: false,
             };
-            report::print_failure(&failure, json, context);
+            report::print_failure(&failure, true, context);
             failure.exit
         }
         _ => {
@@ -105,4 +111,9 @@ fn usage(mut error: clap::Error, json: bool, context: &mut Context) -> Exit {
             Exit::Usage
         }
     }
+}
+
+fn first_line(text: &str) -> &str {
+    let first = text.lines().next().unwrap_or_default();
+    first.trim_start_matches("error: ")
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::cli::{Global, STANDARD_CA};
 use crate::context::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, Plugin};
 use crate::pki::text;
 
 pub use crate::pki::moment::date;
@@ -114,6 +114,9 @@ impl Outcome {
             ),
             (None, Output::Report { data, .. }) if data["changed"] == true => {
                 (sentence, Exit::Attention)
+            }
+            (None, _) if matches!(self.exit, Exit::Plugin(_)) => {
+                (sentence, Exit::Plugin(Plugin::Unknown))
             }
             (None, _) => (sentence, Exit::Refused),
         }

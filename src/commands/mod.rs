@@ -36,6 +36,8 @@ use crate::context::Context;
 use crate::report::Outcome;
 use session::Session;
 
+pub use status::unknown;
+
 /// Runs a command.
 ///
 /// # Errors

@@ -8,6 +8,8 @@ mod watch;
 
 use anyhow::Result;
 
+pub use self::monitor::unknown;
+
 use self::item::Urgency;
 use self::overview::Overview;
 use self::watch::Watch;
@@ -20,7 +22,7 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     let overview = match find(args, session) {
         Err(error) if args.nagios => {
             let failure = session.explain(&error);
-            let mut outcome = Outcome::file(monitor::unknown(&failure.error));
+            let mut outcome = Outcome::file(unknown(&failure.error));
             outcome.exit = Exit::Plugin(Plugin::Unknown);
             return Ok(outcome);
         }

@@ -672,6 +672,23 @@ fn nagios_gets_one_line_and_its_own_exit_status() {
     let ca = dir.file("CA");
     let expected = format!("MAILCA UNKNOWN: {ca} holds no CA: {ca}/cacert.pem is missing\n");
     assert_eq!(line, expected);
+    let wrong = [
+        "mailca",
+        "--ca",
+        &ca,
+        "status",
+        "--nagios",
+        "--expiring=soon",
+    ];
+    let ran = clock::run(START, &wrong);
+    assert_eq!(ran.exit, Exit::Plugin(Plugin::Unknown));
+    assert!(
+        ran.stdout
+            .starts_with("MAILCA UNKNOWN: invalid value 'soon'"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
     let statuses = [
         Plugin::Ok,
         Plugin::Warning,

@@ -117,7 +117,6 @@ fn systemd_reads_the_words_that_were_meant() {
     }
     let program = fs::canonicalize(env!("CARGO_BIN_EXE_mailca")).unwrap();
     let program = program.to_str().unwrap();
-    let due_at = ["--expiring", "30d"];
     for name in ["CA", HOSTILE, ";", "%", "-x", "ü\u{202f}€", "\u{1f4e7}"] {
         let (dir, ca) = due(User::me(), name);
         let config = format!("{ca}/openssl.cnf");
@@ -139,9 +138,9 @@ fn systemd_reads_the_words_that_were_meant() {
             let [(_, service), _] = printed(&ran);
             let (lines, _) = as_systemd_reads(&service);
             let command = [&[program], &words[..]].concat();
-            let crl = [&command[..], &["crl"], &due_at].concat();
-            let renew = [&command[..], &["renew"], &due_at, &["--yes"]].concat();
-            let renew = [&renew[..], &["--deploy-hook", hook]].concat();
+            let crl = [&command[..], &["crl", "--expiring", "30d"]].concat();
+            let due = ["renew", "--expiring", "35d", "--yes", "--deploy-hook", hook];
+            let renew = [&command[..], &due].concat();
             assert_eq!(lines, [crl, renew], "{service}");
             // Neither is a dollar sign changed when the command is run.
             assert_eq!(service.matches("\nExecStart=").count(), 2, "{service}");
@@ -367,7 +366,7 @@ fn a_ca_that_may_sign_no_crl_has_its_certificates_renewed_and_is_warned_of() {
     assert!(ran.stderr.contains("cacert.pem may not sign CRLs"), "{ran}");
     assert_eq!(ran.stdout.matches("\nExecStart=").count(), 1, "{ran}");
     assert!(
-        ran.stdout.contains(" renew --expiring 30d --yes\n"),
+        ran.stdout.contains(" renew --expiring 35d --yes\n"),
         "{ran}"
     );
 }

@@ -53,7 +53,8 @@ pub fn nagios(overview: &Overview) -> String {
     line(state, &words, &data.join(" "))
 }
 
-/// The same where nothing is known but why.
+/// What a monitoring system is told where nothing is known but why.
+#[must_use]
 pub fn unknown(why: &str) -> String {
     line("UNKNOWN", why, "")
 }
