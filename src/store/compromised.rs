@@ -99,10 +99,8 @@ impl CompromisedKeys {
         for (key, serial) in &self.serials {
             text = text + key + " " + serial + "\n";
         }
-        let path = Self::path(store);
-        let path = path.strip_prefix(&store.settings.root).unwrap_or(&path);
         Some(Step::WriteFile {
-            path: path.to_owned(),
+            path: store.settings.from_root(&Self::path(store)),
             text,
         })
     }

@@ -214,7 +214,7 @@ impl Store {
 fn ca_certificate(settings: &Settings, pending: &[Step]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let path = &settings.certificate;
     let committed = pending.iter().find_map(|step| match step {
-        Step::WriteFile { path: it, text } if settings.root.join(it) == *path => Some(text),
+        Step::WriteFile { path: it, text } if *it == settings.from_root(path) => Some(text),
         _ => None,
     });
     match committed {

@@ -165,6 +165,17 @@ impl Settings {
         Ok(settings)
     }
 
+    /// A file's path as the journal has it: from the root, since a directory that is moved or
+    /// restored elsewhere keeps its journal; one that lies elsewhere is absolute.
+    #[must_use]
+    pub fn from_root(&self, path: &Path) -> PathBuf {
+        // openssl.cnf may name the same place in another way than the command line.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let path = absolute(path);
+        let below = path.strip_prefix(absolute(&self.root)).map(Path::to_owned);
+        below.unwrap_or(path)
+    }
+
     fn find_paths(&mut self) -> Result<(), SettingsError> {
         let base = self.file.as_deref().map_or(&*self.root, super::parent);
         let dir = self.get("dir").map(str::to_owned);

@@ -414,11 +414,8 @@ impl<'a> Transaction<'a> {
         Ok(self.journal.published(&register)?)
     }
 
-    // A directory that is moved or restored elsewhere keeps its journal.
     pub(super) fn relative(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(&self.store.settings.root)
-            .unwrap_or(path)
-            .to_owned()
+        self.store.settings.from_root(path)
     }
 
     // Keys and files for a commit that never came.

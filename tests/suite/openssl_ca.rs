@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::support::{Ca, User, require, run, tell};
+use super::support::{Ca, TestDir, User, require, run, tell};
 
 /// Signs with `openssl ca` the request at `request` in the CA directory's
 /// parent, and returns what it says.
@@ -543,4 +543,45 @@ fn openssl_issues_the_same_purposes_and_constraints() {
     openssl.sort();
     mailca.sort();
     assert_eq!(openssl, mailca);
+}
+
+/// As CA.pl leaves it: the directory and a file that says `dir = ./demoCA` beside each other.
+#[test]
+fn a_directory_below_the_one_of_its_settings_is_one_place_however_it_is_named() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let dir = TestDir::new();
+    dir.write(
+        "openssl.cnf",
+        "[ca]\ndefault_ca=d\n[d]\ndir=./demoCA\ndatabase=$dir/index.txt\n\
+         new_certs_dir=$dir/newcerts\ncertificate=$dir/cacert.pem\nserial=$dir/serial\n\
+         crlnumber=$dir/crlnumber\ncrl=$dir/crl.pem\nprivate_key=$dir/private/cakey.pem\n\
+         default_md=sha256\ndefault_days=9\ndefault_crl_days=9\npolicy=p\n[p]\ncommonName=supplied\n\
+         [req]\ndistinguished_name=dn\n[dn]\n",
+    );
+    let script = "mkdir demoCA && cd demoCA && mkdir newcerts crl && mkdir -m 700 private &&
+        : >index.txt && echo 1000 >serial && echo 01 >crlnumber && cd .. &&
+        openssl req -config openssl.cnf -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=Demo \
+            -addext basicConstraints=critical,CA:TRUE -keyout demoCA/private/cakey.pem -out demoCA/cacert.pem";
+    run(dir.command("sh").args(["-c", script])).exits(0);
+    for (turn, root) in ["demoCA", "./demoCA", &dir.file("demoCA")]
+        .iter()
+        .enumerate()
+    {
+        let mailca = |words: &[&str]| {
+            let common = ["--ca", root, "--config", "openssl.cnf", "--yes"];
+            run(&mut dir.mailca(&[&common[..], words].concat())).exits(0)
+        };
+        let host = format!("h{turn}.example.test");
+        mailca(&["issue", &host]);
+        mailca(&["revoke", &host, "--reason=keyCompromise"]);
+        mailca(&["crl"]);
+        mailca(&["renew-ca"]);
+        let openssl = ["ca", "-config", "openssl.cnf", "-gencrl", "-out", "crl.pem"];
+        dir.openssl(&openssl);
+    }
+    let rows = dir.read("demoCA/index.txt");
+    assert_eq!(rows.matches("R\t").count(), 3, "{rows}");
+    assert!(!dir.path().join("demoCA/demoCA").exists());
 }
