@@ -92,13 +92,13 @@ fn usage(mut error: clap::Error, argv: &[OsString], context: &mut Context) -> Ex
         }
         _ if has("--nagios") => {
             // To a monitoring system, 2 says that something is critical.
-            let line = commands::unknown(first_line(&text));
+            let line = commands::unknown(&first_sentence(&text));
             let _ = report::write_out(&line, context);
             Exit::Plugin(Plugin::Unknown)
         }
         _ if has("--json") => {
             let failure = Failure {
-                error: first_line(&text).into(),
+                error: first_sentence(&text),
                 hint: Some("mailca --help".into()),
                 exit: Exit::Usage,
                 changed: false,
@@ -113,7 +113,9 @@ fn usage(mut error: clap::Error, argv: &[OsString], context: &mut Context) -> Ex
     }
 }
 
-fn first_line(text: &str) -> &str {
-    let first = text.lines().next().unwrap_or_default();
-    first.trim_start_matches("error: ")
+// What clap says before it comes to the usage, in one line.
+fn first_sentence(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    let lines: Vec<_> = lines.map(str::trim).collect();
+    lines.join(" ").trim_start_matches("error: ").to_owned()
 }

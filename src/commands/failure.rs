@@ -451,15 +451,14 @@ fn selection(error: &SelectionError, ca: &Path) -> Option<String> {
         SelectionError::Nothing { .. } => {
             Some("name the file of the certificate, or another CA with --ca DIR".into())
         }
-        SelectionError::NotKept { .. } => Some(invocation(ca, &["list"])),
         SelectionError::Several { .. } => {
             Some("name one by its serial number, or say --all".into())
         }
         SelectionError::Unknown { host, .. } => Some(invocation(ca, &["issue", host])),
-        SelectionError::NoRow { .. } | SelectionError::NoHost { .. } => {
-            let register = ca.join("index.txt");
-            Some(shell_line(&["less", &register.to_string_lossy()]))
+        SelectionError::NotKept { .. } | SelectionError::NoRow { .. } => {
+            Some(invocation(ca, &["list"]))
         }
+        SelectionError::NoHost { host, .. } => Some(invocation(ca, &["list", "--host", host])),
         SelectionError::Foreign { .. } => {
             Some("only the CA that issued it can revoke it; name that with --ca DIR".into())
         }
@@ -583,6 +582,9 @@ fn emit(error: &EmitError, ca: &Path) -> Option<String> {
 fn emit_systemd(error: &EmitSystemdError, ca: &Path) -> String {
     match error {
         EmitSystemdError::NoKey(_) => "run it on the machine that has the CA key".into(),
+        EmitSystemdError::NoDirectory(path) if path.exists() => {
+            "name the directory for the units, such as /etc/systemd/system".into()
+        }
         EmitSystemdError::NoDirectory(path) => {
             shell_line(&["mkdir", "-p", &path.to_string_lossy()])
         }

@@ -8,47 +8,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
-use thiserror::Error;
 use time::OffsetDateTime;
 
 use self::object::{Issued, Object};
 use super::selection::{self, SelectionError};
 use super::session::Session;
 use crate::cli::Show as Args;
-use crate::pki::certificate::{Certificate, CertificateError};
-use crate::pki::certificate_list::CertificateListError;
+use crate::pki::certificate::Certificate;
 use crate::pki::general_name;
-use crate::pki::key::KeyError;
-use crate::pki::request::RequestError;
 use crate::report::Outcome;
 use crate::store::{Store, StoreError, hosts};
 use crate::sys::files;
-
-/// Why there is nothing to show.
-#[derive(Debug, Error)]
-pub enum ShowError {
-    /// A file has nothing that mailca knows.
-    #[error("{0} holds no certificate, request, CRL or key")]
-    Nothing(String),
-    /// A certificate in it cannot be read.
-    #[error("{file}: {source}")]
-    Certificate {
-        file: String,
-        source: CertificateError,
-    },
-    /// A request in it cannot be read.
-    #[error("{file}: {source}")]
-    Request { file: String, source: RequestError },
-    /// A CRL in it cannot be read.
-    #[error("{file}: {source}")]
-    CertificateList {
-        file: String,
-        source: CertificateListError,
-    },
-    /// A key in it cannot be read.
-    #[error("{file}: {source}")]
-    Key { file: String, source: KeyError },
-}
 
 #[derive(Serialize)]
 struct Report {

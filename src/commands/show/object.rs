@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
+use thiserror::Error;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::ShowError;
 use crate::commands::review::Review;
-use crate::pki::certificate::Certificate;
+use crate::pki::certificate::{Certificate, CertificateError};
 use crate::pki::certificate_list::{CertificateList, CertificateListError, reason_name};
 use crate::pki::description::Description;
 use crate::pki::general_name::GeneralName;
@@ -19,11 +19,37 @@ use crate::pki::moment;
 use crate::pki::pem_text;
 use crate::pki::profile::Profile;
 use crate::pki::public_key::{self, PublicKeyKind};
-use crate::pki::request::Request;
+use crate::pki::request::{Request, RequestError};
 use crate::pki::revocation::Revocation;
 use crate::pki::text;
 use crate::report;
 use crate::store::register::State;
+
+/// Why there is nothing to show.
+#[derive(Debug, Error)]
+pub enum ShowError {
+    /// A file has nothing that mailca knows.
+    #[error("{0} holds no certificate, request, CRL or key")]
+    Nothing(String),
+    /// A certificate in it cannot be read.
+    #[error("{file}: {source}")]
+    Certificate {
+        file: String,
+        source: CertificateError,
+    },
+    /// A request in it cannot be read.
+    #[error("{file}: {source}")]
+    Request { file: String, source: RequestError },
+    /// A CRL in it cannot be read.
+    #[error("{file}: {source}")]
+    CertificateList {
+        file: String,
+        source: CertificateListError,
+    },
+    /// A key in it cannot be read.
+    #[error("{file}: {source}")]
+    Key { file: String, source: KeyError },
+}
 
 /// What a private key in DER may be (RFC 5208, RFC 8017, RFC 5915).
 const KEYS: [&str; 4] = [
