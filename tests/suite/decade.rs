@@ -626,6 +626,21 @@ fn watch(life: &mut Life, neglected: &[Neglected<'_>], timer: &[&[&str]]) {
     }
 }
 
+/// Until the end all is well; then Sendmail refuses every client, a client says of the server what
+/// it says, and so many commands mend it.
+#[track_caller]
+fn assert_hurts(life: &mut Life, end: OffsetDateTime, client: &str, remedies: usize) {
+    life.now.set(end - HOUR);
+    life.sendmail_agrees();
+    life.now.set(end + HOUR);
+    life.start_sendmail();
+    life.client_says(client);
+    life.sendmail_says("FAIL");
+    assert_eq!(life.do_as_status_says().len(), remedies);
+    life.openssl_agrees();
+    life.sendmail_agrees();
+}
+
 #[test]
 fn status_warns_a_week_before_the_end_of_a_crl_that_nobody_refreshes() {
     if !tools() {
@@ -636,15 +651,7 @@ fn status_warns_a_week_before_the_end_of_a_crl_that_nobody_refreshes() {
     let crl = life.ca.file("crl/crl.pem");
     let end = end_of(&life, MAIL, &["-crl_check", "-CRLfile", &crl]);
     watch(&mut life, &[("CRL", end, DAY * 7)], &[]);
-    life.now.set(end - HOUR);
-    life.sendmail_agrees();
-    life.now.set(end + HOUR);
-    life.start_sendmail();
-    life.client_says("ok");
-    life.sendmail_says("FAIL");
-    assert_eq!(life.do_as_status_says().len(), 1);
-    life.openssl_agrees();
-    life.sendmail_agrees();
+    assert_hurts(&mut life, end, "ok", 1);
 }
 
 #[test]
@@ -657,15 +664,7 @@ fn status_warns_thirty_days_before_the_end_of_certificates_that_nobody_renews() 
     let hosts = [MAIL, MX1, MX2, RELAY].map(|host| (host, end_of(&life, host, &[]), DAY * 30));
     watch(&mut life, &hosts, &[&["crl", "--expiring=30d"]]);
     let end = hosts[0].1;
-    life.now.set(end - HOUR);
-    life.sendmail_agrees();
-    life.now.set(end + HOUR);
-    life.start_sendmail();
-    life.client_says("certificate has expired");
-    life.sendmail_says("FAIL");
-    assert_eq!(life.do_as_status_says().len(), hosts.len());
-    life.openssl_agrees();
-    life.sendmail_agrees();
+    assert_hurts(&mut life, end, "certificate has expired", hosts.len());
 }
 
 #[test]
@@ -689,15 +688,7 @@ fn status_warns_a_year_before_the_end_of_a_ca_that_only_a_timer_cares_for() {
         &["renew", "--expiring=30d", "--out-dir=."],
     ];
     watch(&mut life, &neglected, &timer);
-    life.now.set(end - HOUR);
-    life.sendmail_agrees();
-    life.now.set(end + HOUR);
-    life.start_sendmail();
-    life.client_says("certificate has expired");
-    life.sendmail_says("FAIL");
-    assert_eq!(life.do_as_status_says().len(), neglected.len());
-    life.openssl_agrees();
-    life.sendmail_agrees();
+    assert_hurts(&mut life, end, "certificate has expired", neglected.len());
 }
 
 #[test]
