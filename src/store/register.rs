@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -541,6 +542,19 @@ impl Store {
     /// When the register cannot be read.
     pub fn lines_while(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), FileError> {
         lines_with(&self.settings.database, &self.pending, |_, line| each(line))
+    }
+
+    /// Whether there are certificates in newcerts.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn has_issued(&self) -> Result<bool, FileError> {
+        let folder = &self.settings.new_certs_dir;
+        match fs::read_dir(folder) {
+            Ok(mut entries) => Ok(entries.next().is_some()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(FileError::new("read", folder, error)),
+        }
     }
 
     /// The first line that is no row, for which OpenSSL and mailca refuse the whole register.

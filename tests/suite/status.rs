@@ -337,6 +337,10 @@ fn a_damaged_register_is_said_to_be_damaged_and_not_the_crl() {
     );
     ca.write("index.txt", &whole);
     assert_urgent(&ca, &[]);
+    // Nothing was issued yet.
+    let new = Ca::new();
+    fs::remove_file(new.file("index.txt")).unwrap();
+    assert_urgent(&new, &[]);
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl Watch<'_> {
         let file = &store.settings.database;
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let mut item = self.thing(Kind::Register, &name, file.clone());
-        if !files::exists(file) {
+        if !files::exists(file) && store.has_issued()? {
             item.fail("missing", "is missing, with all that was issued".into());
         } else if let Some(line) = store.first_stranger()? {
             let line = text::shorten(&line).into_owned();
