@@ -98,6 +98,29 @@ impl Store {
         }))
     }
 
+    /// A certificate that a CRL lists and the register has no row of, as after an older copy took
+    /// its place; the next CRL would not list it.
+    ///
+    /// # Errors
+    /// When the register or the CRL cannot be read.
+    pub fn revoked_without_row(
+        &self,
+        crl: &CertificateList,
+    ) -> Result<Option<SerialNumber>, RegisterError> {
+        let mut listed = HashSet::new();
+        for entry in crl.entries() {
+            let entry = entry.map_err(|source| self.bad_crl(source))?;
+            listed.insert(entry.serial_number());
+        }
+        self.each_line(|line| {
+            let serial = str::from_utf8(index::serial_in(line).unwrap_or_default());
+            if let Some(octets) = serial.ok().and_then(hex::octets) {
+                listed.remove(&SerialNumber::from_certificate(&octets));
+            }
+        })?;
+        Ok(listed.into_iter().min())
+    }
+
     /// A certificate that the current CRL lists and the register has as valid. One on hold may
     /// have been released.
     ///

@@ -337,6 +337,13 @@ fn a_damaged_register_is_said_to_be_damaged_and_not_the_crl() {
     );
     ca.write("index.txt", &whole);
     assert_urgent(&ca, &[]);
+    // A row is gone, and only the CRL knows of the revocation.
+    let row = whole.lines().next().unwrap();
+    ca.write("index.txt", &whole.replace(&format!("{row}\n"), ""));
+    let serial = row.split('\t').nth(3).unwrap();
+    let expected = format!("CRL critical: lists {serial}, of which the register has no row");
+    let report = assert_urgent(&ca, &[&expected]);
+    assert_eq!(report["crl"]["remedy"], Value::Null);
     // Nothing was issued yet.
     let new = Ca::new();
     fs::remove_file(new.file("index.txt")).unwrap();

@@ -28,6 +28,9 @@ const HOST: Duration = Duration::days(30);
 /// The CRL does, or for a third of default_crl_days.
 const CRL: Duration = Duration::days(7);
 
+/// How a CRL is whose entries the register lacks.
+const UNRECORDED: &str = "unrecorded";
+
 /// Somebody who looks at a CA.
 pub struct Watch<'a> {
     pub store: &'a Store,
@@ -204,7 +207,8 @@ impl Watch<'_> {
             }
         };
         item.file.clone_from(path);
-        if self.is_ending(&item) {
+        // Another one would leave out what only this one says.
+        if self.is_ending(&item) && item.words != UNRECORDED {
             item.remedy = Some(self.mailca(&["crl"]));
         }
         Ok(item)
@@ -233,10 +237,23 @@ impl Watch<'_> {
             item.fail("of another CA", format!("is of another CA, {issuer}"));
             return Ok(item);
         }
-        match store.crl_fault(crl)? {
-            None => {}
+        let fault = store.crl_fault(crl)?;
+        if let Some(CrlFault::Entries { .. }) = fault {
             // What it lacks or has too much, a damaged register does not tell.
-            Some(CrlFault::Entries { .. }) if register_is_damaged => {}
+            if register_is_damaged {
+                return Ok(item);
+            }
+            if let Some(serial) = store.revoked_without_row(crl)? {
+                let reason = format!(
+                    "lists {serial}, of which the register has no row; another CRL would not, and \
+                     every server would accept it again"
+                );
+                item.fail(UNRECORDED, reason);
+                return Ok(item);
+            }
+        }
+        match fault {
+            None => {}
             Some(CrlFault::Entries { listed, recorded }) if listed == recorded => item.fail(
                 "incomplete",
                 "lists other certificates than the register has as revoked".into(),
