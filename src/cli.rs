@@ -178,10 +178,11 @@ pub enum Command {
     List(List),
     /// Show a certificate, request, CRL or key in words
     ///
-    /// OBJECT is a file with one or several of them in PEM or DER, a serial number of the register, or a
-    /// host, whose current certificate is meant, else its last. With SHA-256 digests of certificates and
-    /// of public keys (SubjectPublicKeyInfo), as Postfix has them. Of a certificate that this CA issued, what the
-    /// register says. Of a private key only what its public key tells, and no passphrase is asked for.
+    /// OBJECT is a file with one or several of them in PEM or DER, a serial number of the register,
+    /// or a host, whose current certificate is meant, else its last. With SHA-256 digests of
+    /// certificates and of public keys (SubjectPublicKeyInfo), as Postfix has them. Of a certificate
+    /// that this CA issued, what the register says. Of a private key only what its public key tells,
+    /// and no passphrase is asked for.
     Show(Show),
     /// Say what needs attention, and when
     ///
@@ -555,9 +556,9 @@ pub struct Emit {
 pub enum EmitTarget {
     /// Print a service and a timer that keep the CA alive
     ///
-    /// Once a day mailca.timer starts mailca.service, which publishes a new CRL and renews
-    /// certificates where they end within 30 days. Without --into, both are printed, each behind a
-    /// comment with its path. What to run next is printed too.
+    /// Once a day mailca.timer starts mailca.service, which publishes a new CRL where the present one
+    /// ends within 30 days, and renews the certificates that end within 35. Without --into, both are
+    /// printed, each behind a comment with its path. What to run next is printed too.
     ///
     /// The service gets the CA key's passphrase from a file that systemd-creds has encrypted for this
     /// machine. It runs as the owner of the CA directory.
