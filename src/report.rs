@@ -192,7 +192,7 @@ impl<'a> Listing<'a> {
     /// here.
     ///
     /// # Errors
-    /// When standard output cannot be written.
+    /// When standard output cannot be written, except that its reader is gone.
     pub fn end(mut self, failure: Option<&Failure>) -> io::Result<()> {
         if self.is_json {
             let close = if self.count == 0 { "]" } else { "\n  ]" };
@@ -203,7 +203,7 @@ impl<'a> Listing<'a> {
             }
             self.out.write_all(b"\n}\n")?;
         }
-        self.out.flush()
+        unless_reader_is_gone(self.out.flush())
     }
 }
 
@@ -256,6 +256,10 @@ pub fn write_out(text: &str, context: &mut Context) -> io::Result<()> {
         .stdout
         .write_all(text.as_bytes())
         .and_then(|()| context.stdout.flush());
+    unless_reader_is_gone(written)
+}
+
+fn unless_reader_is_gone(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,

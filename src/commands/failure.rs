@@ -1,6 +1,5 @@
 //! Errors in words: the sentence comes from the module that failed, the hint from here.
 
-use std::io;
 use std::path::Path;
 
 use anyhow::Error;
@@ -641,8 +640,7 @@ fn exposed(error: &Exposed) -> String {
 }
 
 fn file(error: &FileError) -> Option<String> {
-    let denied = error.source.kind() == io::ErrorKind::PermissionDenied;
-    denied.then(|| {
+    error.is_denied().then(|| {
         if error.path.starts_with(STANDARD_CA) {
             "run it as the owner of the CA, or with sudo".into()
         } else {

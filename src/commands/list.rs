@@ -91,10 +91,7 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
         }
     };
     let is_empty = listing.count == 0;
-    match listing.end(None) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(unwritten(error)),
-        _ => {}
-    }
+    listing.end(None).map_err(unwritten)?;
     let register = store.settings.database.display();
     if let Some(first) = oddities.first_stranger {
         let lines = match oddities.strangers {

@@ -4,7 +4,7 @@ mod object;
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
@@ -42,18 +42,22 @@ impl fmt::Display for Report {
 
 pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     let path = &args.object;
-    let mut objects = if path == Path::new("-") {
+    // What is shown of a file needs no CA; where there is one, it may know more.
+    let (mut objects, store) = if path == Path::new("-") {
         let bytes =
             files::read_from(&mut session.context.stdin).context("cannot read standard input")?;
-        object::all_in("standard input", &bytes)?
+        let objects = object::all_in("standard input", &bytes)?;
+        (objects, session.reopen_store().ok())
     } else if is_file(path) {
         let bytes = files::read_large(path)?;
-        object::all_in(&path.display().to_string(), &bytes)?
+        let objects = object::all_in(&path.display().to_string(), &bytes)?;
+        (objects, session.reopen_store().ok())
     } else {
-        vec![in_register(&path.to_string_lossy(), session)?]
+        let word = path.to_string_lossy();
+        let store = open_store(&word, session)?;
+        (vec![in_register(&word, &store, session)?], Some(store))
     };
-    // What is shown of a file needs no CA; where there is one, it may know more.
-    if let Ok(store) = session.reopen_store() {
+    if let Some(store) = store {
         let now = session.context.now();
         for object in &mut objects {
             if let Object::Certificate(shown) = object {
@@ -77,32 +81,38 @@ fn is_file(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().contains(&b'/') || is_there && !path.is_dir()
 }
 
-// By its serial number, or the current or last one of a host.
-fn in_register(word: &str, session: &mut Session<'_>) -> Result<Object> {
-    let nothing = |root: PathBuf| SelectionError::Nothing {
+// Who has no CA has misspelt a file.
+fn open_store(word: &str, session: &mut Session<'_>) -> Result<Store> {
+    session
+        .open_store()
+        .map_err(|error| match error.downcast_ref() {
+            Some(StoreError::NoCa { root, .. }) => nothing(word, root).into(),
+            _ => error,
+        })
+}
+
+fn nothing(word: &str, root: &Path) -> SelectionError {
+    SelectionError::Nothing {
         given: word.into(),
-        root,
-    };
-    let store = match session.open_store() {
-        Ok(store) => store,
-        Err(error) => match error.downcast_ref() {
-            Some(StoreError::NoCa { root, .. }) => bail!(nothing(root.clone())),
-            _ => return Err(error),
-        },
-    };
+        root: root.to_owned(),
+    }
+}
+
+// By its serial number, or the current or last one of a host.
+fn in_register(word: &str, store: &Store, session: &Session<'_>) -> Result<Object> {
     let root = &store.settings.root;
     let found = if let Some(serial) = selection::serial(word) {
-        selection::of_serial(&store, &serial)?
+        selection::of_serial(store, &serial)?
     } else {
-        let host = general_name::host_name(word).map_err(|_| nothing(root.clone()))?;
+        let host = general_name::host_name(word).map_err(|_| nothing(word, root))?;
         if let Ok(name) = hosts::file_name(&host)
             && let Some(certificate) = store.hosts.certificate(&name)?
         {
             return Object::certificate(certificate);
         }
-        let last = selection::last_of_host(&store, &host, session.context.now());
+        let last = selection::last_of_host(store, &host, session.context.now());
         last.map_err(|error| match error.downcast_ref() {
-            Some(SelectionError::Unknown { .. }) => nothing(root.clone()).into(),
+            Some(SelectionError::Unknown { .. }) => nothing(word, root).into(),
             _ => error,
         })?
     };

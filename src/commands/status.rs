@@ -10,7 +10,6 @@ use anyhow::Result;
 
 pub use self::monitor::unknown;
 
-use self::item::Urgency;
 use self::overview::Overview;
 use self::watch::Watch;
 use super::session::Session;
@@ -40,7 +39,7 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
         Some(screen) if !session.global.json => Outcome::drawing(board::draw(&overview, screen)),
         _ => Outcome::long(&overview, session.global.json)?,
     };
-    if overview.urgency() > Urgency::Ok {
+    if overview.attention {
         outcome.exit = Exit::Attention;
     }
     Ok(outcome)

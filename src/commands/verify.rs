@@ -23,7 +23,7 @@ use crate::report::{self, Outcome};
 use crate::store::Store;
 use crate::store::hosts::{self, HostError, KEY};
 use crate::store::register::Status;
-use crate::sys::files::{self, FileError};
+use crate::sys::files;
 
 /// Why nothing can be said of a certificate.
 #[derive(Debug, Error)]
@@ -302,7 +302,7 @@ fn check_key(
             match store.hosts.pair(&host) {
                 Ok(Some((_, key))) => compare(&key, certificate, &folder.join(KEY)),
                 Ok(None) => Verdict::Failed(format!("{} is not there", folder.join(KEY).display())),
-                Err(HostError::File(error)) if is_denied(&error) => {
+                Err(HostError::File(error)) if error.is_denied() => {
                     Verdict::Unchecked(format!("not checked: {error}"))
                 }
                 Err(error) => Verdict::Failed(error.to_string()),
@@ -315,10 +315,6 @@ fn check_key(
         )),
         None => Verdict::Unchecked(format!("not checked: there is no {}", folder.display())),
     })
-}
-
-fn is_denied(error: &FileError) -> bool {
-    error.source.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 fn compare(key: &PrivateKey, certificate: &Certificate, path: &Path) -> Verdict {

@@ -88,8 +88,7 @@ impl Store {
         }
         self.each_line(|line| {
             if index::is_revoked(line) {
-                let serial = str::from_utf8(index::serial_in(line).unwrap_or_default());
-                recorded.add(&serial.ok().and_then(hex::octets).unwrap_or_default());
+                recorded.add(&octets_in(line).unwrap_or_default());
             }
         })?;
         Ok((listed != recorded).then_some(CrlFault::Entries {
@@ -113,8 +112,7 @@ impl Store {
             listed.insert(entry.serial_number());
         }
         self.each_line(|line| {
-            let serial = str::from_utf8(index::serial_in(line).unwrap_or_default());
-            if let Some(octets) = serial.ok().and_then(hex::octets) {
+            if let Some(octets) = octets_in(line) {
                 listed.remove(&SerialNumber::from_certificate(&octets));
             }
         })?;
@@ -133,6 +131,9 @@ impl Store {
         };
         let entries = || crl.entries().filter_map(Result::ok);
         let listed: HashSet<&[u8]> = entries().map(|entry| entry.serial).collect();
+        if listed.is_empty() {
+            return Ok(None);
+        }
         let mut valid = HashSet::new();
         self.each_line(|line| {
             if line.starts_with(b"V\t")
@@ -173,6 +174,12 @@ impl Store {
         let read = CertificateList::from_pem_or_der(&bytes);
         read.map(Some).map_err(|source| self.bad_crl(source))
     }
+}
+
+// The octets of the serial number in a line.
+fn octets_in(line: &[u8]) -> Option<Vec<u8>> {
+    let serial = index::serial_in(line)?;
+    hex::octets(str::from_utf8(serial).ok()?)
 }
 
 impl Transaction<'_> {
