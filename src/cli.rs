@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime, UtcOffset};
 
+use crate::mta::MailServer;
 use crate::pki::chain::Purpose;
 use crate::pki::general_name::GeneralName;
 use crate::pki::key::KeyType;
@@ -198,6 +199,16 @@ pub enum Command {
     ///
     /// Exit status: 0 nothing needs attention, 3 something does, 1 it cannot be said.
     Status(Status),
+    /// Audit a CA directory, also one that mailca never made
+    ///
+    /// Looked at: the register against the certificates in newcerts, the serial number and the CRL;
+    /// what an interrupted command left; key and certificate of the CA and of each host; who may
+    /// read and write them, as the mail servers judge it; what has ended or will; and whether
+    /// sendmail.mc and sendmail.cf name files that work. Each finding has the command that helps;
+    /// `mailca repair` does what needs no guess. Nothing is changed.
+    ///
+    /// Exit status: 0 nothing is wrong, 3 something is, 1 it cannot be said.
+    Check(Check),
     /// Print the lines that wire a host's certificate into sendmail.mc
     ///
     /// The lines go to standard output and nothing else does, so that they can be appended. They
@@ -519,6 +530,22 @@ pub struct Status {
     /// Metrics for the textfile collector of Prometheus' node_exporter; exit status 0
     #[arg(long, conflicts_with = "json")]
     pub prometheus: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca check
+  mailca check --ca ./demoCA --for sendmail,exim
+  mailca check --sendmail /etc/mail/sendmail.mc
+  mailca check --json | jq -r '.findings[].problem'")]
+pub struct Check {
+    /// Judge who may read and write the files as these mail servers do: sendmail, postfix, exim, dovecot [default: those on this machine]
+    #[arg(long = "for", value_name = "SERVER", value_delimiter = ',')]
+    pub servers: Vec<MailServer>,
+    /// Look at this sendmail.mc or sendmail.cf [default: those in /etc/mail, as far as they name this CA]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub sendmail: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

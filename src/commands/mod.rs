@@ -1,6 +1,7 @@
 //! The commands, one file each: parse, call, report.
 
 mod batch;
+mod check;
 mod completions;
 mod crl;
 mod emit;
@@ -16,6 +17,7 @@ mod list;
 mod man;
 mod new_crl;
 mod output;
+mod overview;
 mod renew;
 mod renew_ca;
 mod req;
@@ -56,6 +58,7 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::List(args) => list::run(&args, &mut session),
         Command::Show(args) => show::run(&args, &mut session),
         Command::Status(args) => status::run(&args, &mut session),
+        Command::Check(args) => check::run(&args, &mut session),
         Command::Emit(args) => emit::run(&args, &mut session),
         Command::EmitMc(args) => emit_mc::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),

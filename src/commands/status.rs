@@ -1,17 +1,13 @@
 //! `mailca status`
 
 mod board;
-mod item;
 mod monitor;
-mod overview;
-mod watch;
 
 use anyhow::Result;
 
 pub use self::monitor::unknown;
 
-use self::overview::Overview;
-use self::watch::Watch;
+use super::overview::Overview;
 use super::session::Session;
 use crate::cli::Status as Args;
 use crate::exit::{Exit, Plugin};
@@ -47,12 +43,5 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
 
 fn find(args: &Args, session: &mut Session<'_>) -> Result<Overview> {
     let store = session.open_store()?;
-    let config = session.global.config.as_ref();
-    let watch = Watch {
-        store: &store,
-        now: session.context.now(),
-        notice: args.expiring,
-        config: config.map(|path| path.to_string_lossy().into_owned()),
-    };
-    watch.overview()
+    Overview::of(&store, session, args.expiring)
 }

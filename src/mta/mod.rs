@@ -4,8 +4,11 @@
 pub mod renewal;
 pub mod revocation;
 pub mod sendmail;
+mod server;
 
 use std::path::PathBuf;
+
+pub use self::server::MailServer;
 
 /// The files of one mail host, where its server finds them.
 #[derive(Clone, Debug)]

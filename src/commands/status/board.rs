@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use dialoguer::console::Style;
 
-use super::item::{Item, Urgency};
-use super::overview::{Overview, display_width, pad, summary, width, write_remedies};
+use crate::commands::overview::item::{Item, Urgency};
+use crate::commands::overview::{Overview, display_width, pad, summary, width, write_remedies};
 use crate::pki::text;
 use crate::report;
 use crate::sys::screen::Screen;

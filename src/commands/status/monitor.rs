@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use time::OffsetDateTime;
 
-use super::item::{Item, Urgency};
-use super::overview::Overview;
+use crate::commands::overview::Overview;
+use crate::commands::overview::item::{Item, Urgency};
 use crate::exit::Plugin;
 use crate::pki::text;
 

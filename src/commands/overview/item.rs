@@ -76,6 +76,9 @@ pub struct Item {
     pub host_files: Option<PathBuf>,
     #[serde(skip)]
     pub kind: Kind,
+    /// what is wrong with it, a name for programs
+    #[serde(skip)]
+    pub problem: Option<&'static str>,
     /// what it is called in a table
     #[serde(skip)]
     pub label: String,
@@ -88,10 +91,11 @@ pub struct Item {
 }
 
 impl Item {
-    /// Says what is wrong with it now.
-    pub fn fail(&mut self, words: &str, reason: String) {
+    /// Says what is wrong with it now: a name for that, in lower case with hyphens, and why.
+    pub fn fail(&mut self, problem: &'static str, reason: String) {
         self.urgency = Urgency::Critical;
-        self.words = words.into();
+        self.problem = Some(problem);
+        self.words = problem.replace('-', " ");
         self.reason = Some(reason);
     }
 

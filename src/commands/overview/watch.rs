@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Error, Result};
 use time::{Duration, OffsetDateTime};
 
+use super::Overview;
 use super::item::{Item, Kind, Urgency};
-use super::overview::Overview;
 use crate::cli::{CA_DAYS, CA_MOST_DAYS};
 use crate::commands::failure;
 use crate::commands::selection::{self, Selected};
@@ -80,6 +80,7 @@ impl Watch<'_> {
         let left = until.map(|until| until - self.now);
         let mut item = Item {
             kind,
+            problem: None,
             label: text::one_line(&name),
             name,
             number: None,
@@ -100,10 +101,12 @@ impl Watch<'_> {
         if let Some(from) = from.filter(|from| self.now < *from) {
             let begins = moment.before(from);
             let doubt = "; is the clock of this machine right? date -u shows it";
-            item.fail("not valid yet", begins + doubt);
+            item.fail("not-valid-yet", begins + doubt);
         } else if until < self.now {
-            item.fail(&in_words(self.now, until), moment.after(until));
+            item.fail("ended", moment.after(until));
+            item.words = in_words(self.now, until);
         } else if left < notice {
+            item.problem = Some("ending");
             item.urgency = if left < notice / 4 {
                 Urgency::Critical
             } else {
@@ -208,7 +211,7 @@ impl Watch<'_> {
         };
         item.file.clone_from(path);
         // Another one would leave out what only this one says.
-        if self.is_ending(&item) && item.words != UNRECORDED {
+        if self.is_ending(&item) && item.problem != Some(UNRECORDED) {
             item.remedy = Some(self.mailca(&["crl"]));
         }
         Ok(item)
@@ -234,7 +237,7 @@ impl Watch<'_> {
         }
         if crl.issuer.canonical()? != store.certificate.subject.canonical()? {
             let issuer = &crl.issuer;
-            item.fail("of another CA", format!("is of another CA, {issuer}"));
+            item.fail("of-another-ca", format!("is of another CA, {issuer}"));
             return Ok(item);
         }
         let fault = store.crl_fault(crl)?;
@@ -263,11 +266,11 @@ impl Watch<'_> {
                 format!("lists {listed} revoked certificates, and the register has {recorded}"),
             ),
             Some(CrlFault::Missing(path)) => item.fail(
-                "not published",
+                "not-published",
                 format!("is there, but {} is missing", path.display()),
             ),
             Some(CrlFault::Differs(path)) => item.fail(
-                "not published",
+                "not-published",
                 format!("is another one than {}", path.display()),
             ),
         }
@@ -385,7 +388,7 @@ impl Watch<'_> {
         let mut item = self.host(name, Some(from), until);
         item.number = Some(certificate.serial.to_string());
         if let Some(issuer) = self.stranger(certificate) {
-            item.fail("of another CA", format!("is of another CA, {issuer}"));
+            item.fail("of-another-ca", format!("is of another CA, {issuer}"));
         }
         if self.is_ending(&item) {
             item.remedy = Some(self.renew(&item, &[host]));

@@ -1,14 +1,21 @@
-//! Everything that ends, and how it is told in words.
+//! Everything that ends, and how it is told in words: what `status` and `check` have in common.
+
+pub mod item;
+mod watch;
 
 use std::cmp::Reverse;
 use std::fmt;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use serde::{Serialize, Serializer};
 use time::{Duration, OffsetDateTime};
 
-use super::item::{Item, Kind, Urgency};
+use self::item::{Item, Kind, Urgency};
+use self::watch::Watch;
+use super::session::Session;
 use crate::report;
+use crate::store::Store;
 
 /// No column of a table is wider, however long a name is.
 const WIDEST: usize = 64;
@@ -35,6 +42,19 @@ pub struct Overview {
 }
 
 impl Overview {
+    /// Looks at a CA. `notice` is how long before its end something needs attention, where that is
+    /// not left to mailca.
+    pub fn of(store: &Store, session: &Session<'_>, notice: Option<Duration>) -> Result<Self> {
+        let config = session.global.config.as_ref();
+        let watch = Watch {
+            store,
+            now: session.context.now(),
+            notice,
+            config: config.map(|path| path.to_string_lossy().into_owned()),
+        };
+        watch.overview()
+    }
+
     fn all(&self) -> impl Iterator<Item = &Item> {
         let own = [&self.ca, &self.crl].into_iter();
         own.chain(&self.register)

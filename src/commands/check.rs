@@ -1,0 +1,94 @@
+//! `mailca check`
+
+mod finding;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use self::finding::{Finding, Severity};
+use super::overview::Overview;
+use super::overview::item::Urgency;
+use super::session::Session;
+use crate::cli::Check as Args;
+use crate::exit::Exit;
+use crate::pki::text;
+use crate::report::{self, Outcome};
+use crate::store::Store;
+
+/// What was found, and in what.
+#[derive(Serialize)]
+struct Report {
+    changed: bool,
+    /// whether something has to be done
+    attention: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    directory: PathBuf,
+    findings: Vec<Finding>,
+}
+
+pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
+    let _ = args;
+    let store = session.open_store()?;
+    let mut findings = lifetimes(&store, session)?;
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let worst = findings.first().map(|finding| finding.severity);
+    let report = Report {
+        changed: false,
+        attention: worst > Some(Severity::Note),
+        at: session.context.now(),
+        directory: store.settings.root.clone(),
+        findings,
+    };
+    let mut outcome = Outcome::long(&report, session.global.json)?;
+    if report.attention {
+        outcome.exit = Exit::Attention;
+    }
+    Ok(outcome)
+}
+
+// What `status` tells.
+fn lifetimes(store: &Store, session: &Session<'_>) -> Result<Vec<Finding>> {
+    let overview = Overview::of(store, session, None)?;
+    let urgent = overview.by_urgency().into_iter();
+    let urgent = urgent.filter_map(|item| {
+        let severity = match item.urgency {
+            Urgency::Ok => return None,
+            Urgency::Warning => Severity::Warning,
+            Urgency::Critical => Severity::Critical,
+        };
+        let problem = format!("{}-{}", item.kind.as_str(), item.problem?);
+        let finding = Finding::new(severity, &problem, &item.file, item.sentence()?);
+        let finding = finding.of(item.number.iter());
+        Some(finding.remedy_if_any(item.remedy.clone()))
+    });
+    Ok(urgent.collect())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let directory = self.directory.display();
+        if self.findings.is_empty() {
+            return writeln!(f, "{directory}: nothing is wrong");
+        }
+        for finding in &self.findings {
+            let reason = text::sentence(&finding.reason);
+            writeln!(f, "{}: {reason}", finding.severity.as_str())?;
+            if let Some(remedy) = &finding.remedy {
+                writeln!(f, "next: {remedy}")?;
+            }
+        }
+        if self.findings.iter().any(|finding| finding.repair) {
+            writeln!(
+                f,
+                "next: {}",
+                report::invocation(&self.directory, &["repair"])
+            )?;
+        }
+        Ok(())
+    }
+}
