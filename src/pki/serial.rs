@@ -49,6 +49,14 @@ impl SerialNumber {
         Self(octets[zeros..].to_vec())
     }
 
+    /// The number that hexadecimal digits make, in a register or the name of a file: any that a
+    /// certificate may have. `None` where they are none.
+    #[must_use]
+    pub fn from_digits(digits: &[u8]) -> Option<Self> {
+        let octets = hex::octets(str::from_utf8(digits).ok()?)?;
+        Some(Self::from_certificate(&octets))
+    }
+
     /// The octets, big-endian, without leading zeros.
     #[must_use]
     pub fn as_be_bytes(&self) -> &[u8] {

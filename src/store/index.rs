@@ -265,8 +265,12 @@ pub fn last_rows(path: &Path) -> Result<(Option<SerialNumber>, Option<String>), 
     }
     let mut highest = Highest::default();
     let mut stranger = None;
-    for (number, line) in tail.bytes.split(|byte| *byte == b'\n').enumerate() {
+    let bytes = tail.bytes.strip_suffix(b"\n").unwrap_or(&tail.bytes);
+    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let is_whole = number > 0 || tail.length == tail.bytes.len() as u64;
+        if tail.bytes.is_empty() {
+            break;
+        }
         let line = without_return(line);
         if is_whole && stranger.is_none() && !is_regular(line) {
             stranger = Some(String::from_utf8_lossy(line).into_owned());
@@ -276,11 +280,12 @@ pub fn last_rows(path: &Path) -> Result<(Option<SerialNumber>, Option<String>), 
     Ok((highest.number(), stranger))
 }
 
-/// Whether a line is what OpenSSL's `TXT_DB_read` takes: six fields, a comment, or nothing.
+/// Whether a line is what OpenSSL's `TXT_DB_read` takes: six fields or a comment. An empty line is
+/// none of these.
 #[must_use]
 pub fn is_regular(line: &[u8]) -> bool {
     let is_row = || memchr_iter(b'\t', line).count() == 5 && !line.contains(&0);
-    line.is_empty() || line.starts_with(b"#") || is_row()
+    line.starts_with(b"#") || is_row()
 }
 
 /// The highest serial number in the register, `None` where it has no row.
@@ -434,7 +439,10 @@ mod tests {
         let row = "V\t1\t\t01\tunknown\t/CN=a\n";
         for (text, stranger) in [
             ("", None),
-            ("# one\n\n", None),
+            ("# one\n", None),
+            ("# one\n\n", Some("")),
+            ("\n", Some("")),
+            (&format!("{row}\r\n"), Some("")),
             (row, None),
             (&row.replace('\n', "\r\n"), None),
             (row.trim_end(), None),

@@ -144,7 +144,7 @@ pub(super) fn revocation_in_words(field: String) -> String {
 
 // Calls `each` with every line of the register as it will be once `pending` is carried out, and
 // its offset in bytes if it is there already, until it returns false.
-fn lines_with(
+pub(super) fn lines_with(
     path: &Path,
     pending: &[Step],
     mut each: impl FnMut(Option<u64>, &[u8]) -> bool,

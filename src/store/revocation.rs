@@ -156,7 +156,7 @@ impl Store {
         }))
     }
 
-    fn bad_crl(&self, source: CertificateListError) -> RegisterError {
+    pub(super) fn bad_crl(&self, source: CertificateListError) -> RegisterError {
         RegisterError::Crl {
             path: self.settings.crl.clone(),
             source,

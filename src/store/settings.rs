@@ -408,6 +408,13 @@ impl Settings {
         Ok(value.is_none_or(|value| is_yes(&value)))
     }
 
+    /// Whether openssl.cnf names the file with the next CRL's number, without which `openssl ca`
+    /// makes CRLs that have none.
+    #[must_use]
+    pub fn has_crl_number(&self) -> bool {
+        self.get("crlnumber").is_some()
+    }
+
     /// The current CRL in DER, beside [`Settings::crl`].
     #[must_use]
     pub fn crl_der(&self) -> PathBuf {

@@ -1,0 +1,198 @@
+//! A CA directory looked through: the register against the certificates in newcerts, the numbers,
+//! the CRL and the links, and what interrupted commands left. Nothing is written.
+
+pub mod kept;
+pub mod links;
+pub mod numbers;
+pub mod rows;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use time::OffsetDateTime;
+
+use self::kept::{Kept, NewCerts};
+use self::links::StaleLink;
+use self::numbers::{Listed, NumberFault};
+use self::rows::RowFaults;
+use super::hosts::CERT;
+use super::index;
+use super::register::RegisterError;
+use super::{Store, with_suffix};
+use crate::pki::certificate::Certificate;
+use crate::pki::certificate_list::Entry;
+use crate::pki::revocation::{Reason, Revocation};
+use crate::pki::serial::SerialNumber;
+use crate::sys::files::{self, FileError};
+
+/// What was found in a CA directory.
+#[derive(Debug)]
+pub struct Audit {
+    /// the files beside the place of a register that is not there, although something was issued
+    pub register_missing: Option<Vec<PathBuf>>,
+    /// the lines of the register
+    pub rows: RowFaults,
+    /// newcerts
+    pub certificates: NewCerts,
+    /// certificates in newcerts of which the register has no row
+    pub orphans: Vec<Orphan>,
+    /// copies, in hosts/ and elsewhere, of certificates that have a row and are not in newcerts
+    pub copies: Vec<Copy>,
+    /// certificates that the CRL lists and of which neither the register nor newcerts knows
+    pub unrecorded: Vec<SerialNumber>,
+    /// what is wrong with `serial`
+    pub serial: Option<NumberFault>,
+    /// what is wrong with `crlnumber`
+    pub crl_number: Option<NumberFault>,
+    /// files that an `openssl ca` left which did not come to its end
+    pub leftovers: Vec<PathBuf>,
+    /// whether a command of mailca was interrupted, which the next one that writes finishes
+    pub is_mailca_unfinished: bool,
+    /// links under hashes that do not lead where they should
+    pub stale_links: Vec<StaleLink>,
+}
+
+/// A certificate without a row.
+#[derive(Clone, Debug)]
+pub struct Orphan {
+    /// the certificate
+    pub certificate: Kept,
+    /// its revocation, where the CRL lists it
+    pub revocation: Option<Revocation>,
+    /// whether a CRL made after it proves that it was not revoked by then
+    pub is_proven_valid: bool,
+}
+
+/// A copy of a certificate that newcerts no longer has.
+#[derive(Clone, Debug)]
+pub struct Copy {
+    /// the file
+    pub path: PathBuf,
+    /// the certificate
+    pub certificate: Certificate,
+}
+
+impl Audit {
+    /// A copy of a certificate that newcerts no longer has.
+    #[must_use]
+    pub fn copy_of(&self, serial: Option<&SerialNumber>) -> Option<&Copy> {
+        let mut copies = self.copies.iter();
+        copies.find(|copy| Some(&copy.certificate.serial) == serial)
+    }
+}
+
+impl Store {
+    /// Looks through the directory. It takes about as long as reading the certificates.
+    ///
+    /// # Errors
+    /// When the register, newcerts or the CRL cannot be read.
+    pub fn audit(&self, now: OffsetDateTime) -> Result<Audit, RegisterError> {
+        let mut certificates = self.new_certs()?;
+        // One that cannot be read is the business of whoever judges CRLs.
+        let crl = self.crl().ok().flatten();
+        let crl = crl.filter(|crl| crl.issuer == self.certificate.subject);
+        let mut listed = Listed::of(crl.as_ref()).map_err(|source| self.bad_crl(source))?;
+        let mut next = self.next_serials()?;
+        let rows = self.row_faults(&mut certificates, &mut listed, &mut next, now)?;
+        let mut orphans = Vec::new();
+        for (at, kept) in certificates.kept.iter().enumerate() {
+            if !certificates.has_row[at] {
+                let revocation = listed.take(&kept.serial).flatten();
+                let updated = crl.as_ref().map(|crl| crl.this_update);
+                orphans.push(Orphan {
+                    certificate: kept.clone(),
+                    is_proven_valid: kept.not_after < now
+                        || updated.is_some_and(|updated| kept.not_before <= updated),
+                    revocation,
+                });
+            }
+        }
+        let database = &self.settings.database;
+        let beside = [with_suffix(database, ".old"), with_suffix(database, ".new")];
+        let beside: Vec<_> = beside.into_iter().filter(|it| files::exists(it)).collect();
+        let is_missing = !files::exists(database)
+            && self.pending.is_empty()
+            && (!beside.is_empty() || !certificates.kept.is_empty());
+        let is_complete = rows.not_kept_count == 0 && certificates.damaged.is_empty();
+        Ok(Audit {
+            copies: if is_complete {
+                Vec::new()
+            } else {
+                self.copies(&certificates)?
+            },
+            register_missing: is_missing.then_some(beside),
+            serial: self.serial_fault(&rows, &certificates, next)?,
+            crl_number: self.crl_number_fault(crl.as_ref())?,
+            leftovers: self.leftovers(),
+            is_mailca_unfinished: self.is_unfinished(),
+            stale_links: self.stale_links()?,
+            unrecorded: listed.rest(),
+            rows,
+            orphans,
+            certificates,
+        })
+    }
+
+    fn copies(&self, certificates: &NewCerts) -> Result<Vec<Copy>, FileError> {
+        let mut paths = vec![self.last_certificate_path()];
+        let hosts = self.hosts.list()?.into_iter();
+        paths.extend(hosts.map(|host| self.hosts.current(&host).join(CERT)));
+        if self.settings.certs.is_dir() {
+            paths.extend(files::list(&self.settings.certs, |_| true)?);
+        }
+        let mut found: Vec<Copy> = Vec::new();
+        for path in paths {
+            let bytes = files::read(&path).ok();
+            let read = bytes.and_then(|bytes| Certificate::from_pem_or_der(&bytes).ok());
+            if let Some(certificate) = read.filter(|it| it.is_issued_by(&self.certificate)) {
+                let is_new = |one: &Copy| one.certificate.serial != certificate.serial;
+                if found.iter().all(is_new) {
+                    found.push(Copy { path, certificate });
+                }
+            }
+        }
+        let recorded = self.rows_of(found.iter().map(|one| &one.certificate))?;
+        found.retain(|one| {
+            let serial = one.certificate.serial.to_string();
+            let row = recorded.get(&one.certificate.serial);
+            certificates.find(serial.as_bytes()).is_none()
+                && row.is_some_and(|subject| *subject == index::subject_of(&one.certificate))
+        });
+        Ok(found)
+    }
+
+    // The subjects that the register has for the serial numbers of these certificates.
+    fn rows_of<'c>(
+        &self,
+        certificates: impl Iterator<Item = &'c Certificate>,
+    ) -> Result<HashMap<SerialNumber, String>, FileError> {
+        let wanted: HashMap<Vec<u8>, &SerialNumber> = certificates
+            .map(|it| (it.serial.to_string().into_bytes(), &it.serial))
+            .collect();
+        let mut found = HashMap::new();
+        self.each_line(|line| {
+            let serial = index::serial_in(line).and_then(|serial| wanted.get(serial));
+            if let (Some(serial), Some(subject)) = (serial, index::subject_in(line)) {
+                let subject = String::from_utf8_lossy(subject).into_owned();
+                found.insert((*serial).clone(), subject);
+            }
+        })?;
+        Ok(found)
+    }
+
+    fn is_unfinished(&self) -> bool {
+        !self.pending.is_empty() || files::exists(&self.hosts.pending())
+    }
+}
+
+/// The revocation that an entry of a CRL tells of, `None` for one that OpenSSL's register does not
+/// know, or that is on hold and may be released.
+fn revocation_of(entry: &Entry<'_>) -> Option<Revocation> {
+    let reason = Reason::of_entry(entry.reason)?;
+    (reason != Reason::CertificateHold).then_some(Revocation {
+        date: entry.revoked_at,
+        reason,
+        compromised_at: entry.invalid_since,
+        hold_instruction: None,
+    })
+}
