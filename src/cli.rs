@@ -209,6 +209,19 @@ pub enum Command {
     ///
     /// Exit status: 0 nothing is wrong, 3 something is, 1 it cannot be said.
     Check(Check),
+    /// Mend a CA directory, as far as that needs no guess
+    ///
+    /// Shows what it would do, and asks: give certificates in newcerts the rows that they lack; end,
+    /// heal or leave out torn lines of the register; write rows anew that contradict their
+    /// certificate or the CRL; finish an openssl ca that was interrupted; make a lost register of
+    /// newcerts and the CRL; advance serial and crlnumber; set modes; relink hashes. Of each file that
+    /// it changes a copy stays, under its name with the time behind it.
+    ///
+    /// Where nothing proves that a certificate was not revoked, it is named, and a question of its
+    /// own asked. What needs somebody who decides is left as it is.
+    ///
+    /// Exit status: 0 all is mended that check calls so, 3 something is left, 1 nothing was done.
+    Repair(Repair),
     /// Print the lines that wire a host's certificate into sendmail.mc
     ///
     /// The lines go to standard output and nothing else does, so that they can be appended. They
@@ -546,6 +559,21 @@ pub struct Check {
     /// Look at this sendmail.mc or sendmail.cf [default: those in /etc/mail, as far as they name this CA]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub sendmail: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca repair
+  mailca repair --dry-run
+  mailca repair --yes --assume-valid --json")]
+pub struct Repair {
+    /// Let certificates count as valid of which nothing proves that they were not revoked
+    #[arg(long)]
+    pub assume_valid: bool,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ use super::new_crl::CrlRefusal;
 use super::output::OutputError;
 use super::renew::RenewRefusal;
 use super::renew_ca::RenewCaRefusal;
+use super::repair::RepairRefusal;
 use super::req::RequestRefusal;
 use super::revoke::RevokeRefusal;
 use super::selection::SelectionError;
@@ -97,6 +98,7 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().map(|error| issue(error, ca)))
         .or_else(|| cause.downcast_ref().map(|error| renew(error, ca)))
         .or_else(|| cause.downcast_ref().map(renew_ca))
+        .or_else(|| cause.downcast_ref().map(|error| repair(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(request_refusal))
         .or_else(|| cause.downcast_ref().and_then(sign))
         .or_else(|| {
@@ -214,9 +216,7 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
             "revoke the number and issue both again: {}",
             openssl_revoke(ca, serial)
         )),
-        RegisterError::NotARow { .. } => {
-            Some("mend the line, or take it out where newcerts has no certificate for it".into())
-        }
+        RegisterError::NotARow { .. } => Some(invocation(ca, &["repair"])),
         RegisterError::LostRevocation {
             serial, revocation, ..
         } => Some(format!(
@@ -407,6 +407,15 @@ fn renew_ca(error: &RenewCaRefusal) -> String {
         RenewCaRefusal::HoldsMore(path) => {
             format!("leave nothing but the CA certificate in {}", path.display())
         }
+    }
+}
+
+fn repair(error: &RepairRefusal, ca: &Path) -> String {
+    match error {
+        RepairRefusal::Unproven(_) => format!(
+            "where you know that none of them was: {}",
+            invocation(ca, &["repair", "--assume-valid", "--yes"])
+        ),
     }
 }
 

@@ -20,6 +20,7 @@ mod output;
 mod overview;
 mod renew;
 mod renew_ca;
+mod repair;
 mod req;
 mod review;
 mod revoke;
@@ -59,6 +60,7 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::Show(args) => show::run(&args, &mut session),
         Command::Status(args) => status::run(&args, &mut session),
         Command::Check(args) => check::run(&args, &mut session),
+        Command::Repair(args) => repair::run(&args, &mut session),
         Command::Emit(args) => emit::run(&args, &mut session),
         Command::EmitMc(args) => emit_mc::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),

@@ -87,13 +87,21 @@ impl Store {
     /// # Errors
     /// When the register, newcerts or the CRL cannot be read.
     pub fn audit(&self, now: OffsetDateTime) -> Result<Audit, RegisterError> {
+        let database = &self.settings.database;
+        let beside = [".old", ".new"].map(|suffix| with_suffix(database, suffix));
+        let beside: Vec<_> = beside.into_iter().filter(|it| files::exists(it)).collect();
         let mut certificates = self.new_certs()?;
+        let is_missing = !files::exists(database)
+            && self.pending.is_empty()
+            && (!beside.is_empty() || !certificates.kept.is_empty());
+        let base = if is_missing { beside.first() } else { None };
+        let base = base.unwrap_or(database).clone();
         // One that cannot be read is the business of whoever judges CRLs.
         let crl = self.crl().ok().flatten();
         let crl = crl.filter(|crl| crl.issuer == self.certificate.subject);
         let mut listed = Listed::of(crl.as_ref()).map_err(|source| self.bad_crl(source))?;
         let mut next = self.next_serials()?;
-        let rows = self.row_faults(&mut certificates, &mut listed, &mut next, now)?;
+        let rows = self.row_faults(&base, &mut certificates, &mut listed, &mut next, now)?;
         let mut orphans = Vec::new();
         for (at, kept) in certificates.kept.iter().enumerate() {
             if !certificates.has_row[at] {
@@ -107,12 +115,6 @@ impl Store {
                 });
             }
         }
-        let database = &self.settings.database;
-        let beside = [with_suffix(database, ".old"), with_suffix(database, ".new")];
-        let beside: Vec<_> = beside.into_iter().filter(|it| files::exists(it)).collect();
-        let is_missing = !files::exists(database)
-            && self.pending.is_empty()
-            && (!beside.is_empty() || !certificates.kept.is_empty());
         let is_complete = rows.not_kept_count == 0 && certificates.damaged.is_empty();
         Ok(Audit {
             copies: if is_complete {

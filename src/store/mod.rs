@@ -11,6 +11,7 @@ pub mod issuers;
 pub mod journal;
 pub mod register;
 pub mod renewal;
+pub mod repair;
 pub mod revocation;
 pub mod settings;
 pub mod staged;
@@ -170,6 +171,14 @@ impl Store {
     /// When another writer holds it for longer than `wait`, or left something unfinishable.
     pub fn begin(&self, wait: Duration) -> Result<Transaction<'_>, TransactionError> {
         Transaction::begin(self, wait)
+    }
+
+    /// The same, to mend a register that nobody else may write to as it is.
+    ///
+    /// # Errors
+    /// When another writer holds it for longer than `wait`, or left something unfinishable.
+    pub fn begin_repair(&self, wait: Duration) -> Result<Transaction<'_>, TransactionError> {
+        Transaction::begin_repair(self, wait)
     }
 
     /// `newcerts/SERIAL.pem`

@@ -398,7 +398,7 @@ impl Transaction<'_> {
     }
 }
 
-fn stage(
+pub(super) fn stage(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<Staged>) -> std::io::Result<()>,
 ) -> Result<String, FileError> {

@@ -50,6 +50,13 @@ pub enum Step {
         /// its SHA-256 digest
         sha256: String,
     },
+    /// Give a file or link that is of no use another name.
+    SetAside {
+        /// the file
+        path: PathBuf,
+        /// its new name
+        to: PathBuf,
+    },
     /// Make a symbolic link, or let it lead elsewhere.
     Link {
         /// the link
@@ -146,6 +153,7 @@ impl Step {
             Self::RewriteRegister { sha256, .. } => Ok(staged::place(database, sha256)?),
             Self::PlaceFile { path, sha256 } => Ok(staged::place(&root.join(path), sha256)?),
             Self::Link { path, target } => Ok(files::replace_link(&root.join(path), target)?),
+            Self::SetAside { path, to } => Ok(set_aside(&root.join(path), &root.join(to))?),
             Self::StoreCertificate { path, text } => {
                 store_certificate(database, &root.join(path), text)
             }
@@ -177,6 +185,14 @@ impl Step {
             ),
         }
     }
+}
+
+// Where the new name is taken, it has been done, and what has the old name is something else.
+fn set_aside(path: &Path, to: &Path) -> Result<(), FileError> {
+    if !files::exists(path) || files::exists(to) {
+        return Ok(());
+    }
+    disk::rename(path, to).map_err(|error| FileError::new("rename", path, error))
 }
 
 // The status is one character, overwritten in place, if the row is still where it was.

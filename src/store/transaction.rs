@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::compromised::CompromisedKeys;
 use super::hosts::{self, HostError, KEY};
 use super::index;
-use super::journal::{Journal, JournalError, Stamp};
+use super::journal::{Journal, JournalError, Record, Stamp};
 use super::register::{Holders, RegisterError};
 use super::staged;
 use super::steps::{PublishError, Step};
@@ -118,6 +118,25 @@ impl<'a> Transaction<'a> {
     /// When the lock is held for longer than `wait`, what was left cannot be finished, or rows
     /// are lost.
     pub(super) fn begin(store: &'a Store, wait: Duration) -> Result<Self, TransactionError> {
+        let (mut transaction, last) = Self::take_over(store, wait)?;
+        transaction.judge_register(last)?;
+        Ok(transaction)
+    }
+
+    /// The same without a judgement on the register, which shall be mended.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub(super) fn begin_repair(store: &'a Store, wait: Duration) -> Result<Self, TransactionError> {
+        let (mut transaction, _) = Self::take_over(store, wait)?;
+        transaction.compromised = CompromisedKeys::read(store, false)?;
+        Ok(transaction)
+    }
+
+    fn take_over(
+        store: &'a Store,
+        wait: Duration,
+    ) -> Result<(Self, Option<Record>), TransactionError> {
         let database = &store.settings.database;
         let lock = lock::acquire(&with_suffix(database, ".lock"), wait)?;
         // As readable as the register. But what is in it will be done, by whoever writes next.
@@ -141,6 +160,12 @@ impl<'a> Transaction<'a> {
         }
         transaction.keeps_staged = false;
         transaction.discard_staged()?;
+        Ok((transaction, last))
+    }
+
+    fn judge_register(&mut self, last: Option<Record>) -> Result<(), TransactionError> {
+        let store = self.store;
+        let database = &store.settings.database;
         let (highest, stranger) = index::last_rows(database)?;
         if let Some(line) = stranger {
             let path = database.clone();
@@ -151,13 +176,13 @@ impl<'a> Transaction<'a> {
             .as_ref()
             .is_some_and(|last| last.is_published && last.is_last_of(&register));
         if !is_ours {
-            transaction.compromised = CompromisedKeys::read(store, false)?;
+            self.compromised = CompromisedKeys::read(store, false)?;
         }
-        transaction.known = match last {
+        self.known = match last {
             Some(record) if record.is_published && !is_ours => store.check_rewritten(&record)?,
             _ => highest,
         };
-        Ok(transaction)
+        Ok(())
     }
 
     /// Takes the next serial numbers: the file `serial` is advanced past them, and past every
@@ -456,7 +481,7 @@ impl Settled<'_> {
         self.record(&steps)
     }
 
-    fn record(self, steps: &[Step]) -> Result<(), TransactionError> {
+    pub(super) fn record(self, steps: &[Step]) -> Result<(), TransactionError> {
         let Self(mut transaction) = self;
         let mut all = transaction.staged.clone();
         all.extend(transaction.compromised.step(transaction.store));

@@ -235,6 +235,42 @@ pub fn create_in(
         .map_err(|error| FileError::new("create", &folder.path().join(name), error))
 }
 
+/// Copies a regular file to a new name, with its owner, group and mode.
+///
+/// # Errors
+/// When something has the new name, or one of the two cannot be read or written.
+pub fn create_copy(of: &Path, path: &Path) -> Result<()> {
+    let copied = || {
+        let mut source = open::regular(of)?;
+        let (folder, name) = place(path)?;
+        let file = folder.create(name)?;
+        let written = copy_into(&mut source, &file, path)
+            .and_then(|()| {
+                let (folder, name) = place(of)?;
+                access_of_replaced(&folder, name, 0o600)?.give(&file, path)
+            })
+            .and_then(|()| disk::close(file, path));
+        if written.is_err() {
+            let _ = folder.remove_file(name);
+        }
+        written
+    };
+    copied().map_err(|error| FileError::new("create", path, error))
+}
+
+fn copy_into(source: &mut File, file: &File, path: &Path) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 18];
+    let mut at = 0;
+    loop {
+        let read = source.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        disk::write_at(file, path, &buffer[..read], at)?;
+        at += read as u64;
+    }
+}
+
 /// Makes an empty file, mode 0600, and leaves it open.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
+use std::path::Path;
 
 use memchr::memchr_iter;
 use thiserror::Error;
@@ -109,16 +110,16 @@ pub struct RowFaults {
 }
 
 /// What a line says, as far as it has to be looked at.
-struct Fields<'a> {
-    status: u8,
-    expires: &'a [u8],
-    revoked: &'a [u8],
-    serial: &'a [u8],
-    subject: &'a [u8],
+pub(in crate::store) struct Fields<'a> {
+    pub status: u8,
+    pub expires: &'a [u8],
+    pub revoked: &'a [u8],
+    pub serial: &'a [u8],
+    pub subject: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    fn of(line: &'a [u8]) -> Option<Self> {
+    pub fn of(line: &'a [u8]) -> Option<Self> {
         let mut tabs = memchr_iter(b'\t', line);
         let mut start = 0;
         let mut next = || {
@@ -139,13 +140,12 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn problem(&self) -> Option<RowProblem> {
+    pub fn problem(&self) -> Option<RowProblem> {
         let serial = self.serial.strip_prefix(b"-").unwrap_or(self.serial);
         let is_hex = serial.iter().all(u8::is_ascii_hexdigit);
-        let revoked = str::from_utf8(self.revoked).unwrap_or("?");
         match self.status {
-            b'V' | b'E' if !revoked.is_empty() => Some(RowProblem::NotRevoked),
-            b'R' if Revocation::parse(revoked).is_none() => Some(RowProblem::Revocation),
+            b'V' | b'E' if !self.revoked.is_empty() => Some(RowProblem::NotRevoked),
+            b'R' if self.revocation().is_none() => Some(RowProblem::Revocation),
             b'V' | b'E' | b'R' if self.not_after().is_none() => Some(RowProblem::Date),
             b'V' | b'E' | b'R' if serial.is_empty() || serial.len() % 2 == 1 || !is_hex => {
                 Some(RowProblem::Serial)
@@ -155,7 +155,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn not_after(&self) -> Option<OffsetDateTime> {
+    pub fn revocation(&self) -> Option<Revocation> {
+        Revocation::parse(str::from_utf8(self.revoked).ok()?)
+    }
+
+    pub fn not_after(&self) -> Option<OffsetDateTime> {
         asn1_time::parse(str::from_utf8(self.expires).ok()?)
     }
 }
@@ -189,16 +193,17 @@ impl Seen {
 impl Store {
     pub(super) fn row_faults(
         &self,
+        database: &Path,
         certificates: &mut NewCerts,
         listed: &mut Listed,
         next: &mut Option<Window>,
         now: OffsetDateTime,
     ) -> Result<RowFaults, FileError> {
-        let database = &self.settings.database;
         let mut found = RowFaults::default();
         let (mut serials, mut subjects) = (Seen::default(), Seen::default());
         let mut highest = Highest::default();
         let (mut number, mut end) = (0, 0);
+        let mut is_last_torn = false;
         lines_with(database, &self.pending, |at, line| {
             number += 1;
             let at = at.unwrap_or(end);
@@ -213,8 +218,10 @@ impl Store {
             };
             let Some(fields) = Fields::of(line).filter(|_| index::is_regular(line)) else {
                 found.strangers.push(make());
+                is_last_torn = true;
                 return true;
             };
+            is_last_torn = false;
             found.count += 1;
             highest.see(line);
             let digits = without_zeros(fields.serial);
@@ -231,12 +238,12 @@ impl Store {
             found.compare(&fields, &make, certificates, listed, now);
             true
         })?;
-        found.is_unended = !index::end(database)?.1;
+        found.is_unended = !is_last_torn && !index::end(database)?.1;
         found.highest = highest.number();
-        found.twice = self.pairs(&serials.repeated(), |line| {
+        found.twice = self.pairs(database, &serials.repeated(), |line| {
             Some(without_zeros(index::serial_in(line)?).to_vec())
         })?;
-        found.subject_twice = self.pairs(&subjects.repeated(), |line| {
+        found.subject_twice = self.pairs(database, &subjects.repeated(), |line| {
             index::valid_subject_in(line).map(<[u8]>::to_vec)
         })?;
         Ok(found)
@@ -245,6 +252,7 @@ impl Store {
     // The lines at these offsets that have the same key as one before them, with that.
     fn pairs(
         &self,
+        database: &Path,
         offsets: &[u64],
         key: impl Fn(&[u8]) -> Option<Vec<u8>>,
     ) -> Result<Vec<(Line, Line)>, FileError> {
@@ -254,7 +262,7 @@ impl Store {
             return Ok(found);
         };
         let mut number = 0;
-        lines_with(&self.settings.database, &self.pending, |at, bytes| {
+        lines_with(database, &self.pending, |at, bytes| {
             number += 1;
             let Some(at) = at else { return true };
             if offsets.binary_search(&at).is_ok()
@@ -327,13 +335,12 @@ impl RowFaults {
         let Some(serial) = SerialNumber::from_digits(fields.serial) else {
             return;
         };
-        let revoked = || Revocation::parse(str::from_utf8(fields.revoked).ok()?);
         match listed.take(&serial) {
             Some(Some(revocation)) if fields.status != b'R' => {
                 self.lost_revocations.push((line(), revocation));
             }
             None if fields.status == b'R' => {
-                let date = revoked().map(|revocation| revocation.date);
+                let date = fields.revocation().map(|revocation| revocation.date);
                 if date.is_some_and(|date| Some(date) <= listed.updated) {
                     self.unlisted.push(serial);
                 }

@@ -1,0 +1,134 @@
+//! `mailca repair`
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::issuance::Refusal;
+use super::session::Session;
+use crate::cli::Repair as Args;
+use crate::exit::Exit;
+use crate::pki::serial::SerialNumber;
+use crate::pki::text;
+use crate::report::{self, List, Outcome};
+use crate::store::Store;
+use crate::store::repair::{Action, Plan};
+
+/// Why nothing is repaired.
+#[derive(Debug, Error)]
+pub enum RepairRefusal {
+    /// Certificates would count as valid that may have been revoked.
+    #[error("nothing proves that these certificates were not revoked: {}", List(.0))]
+    Unproven(Vec<SerialNumber>),
+}
+
+#[derive(Serialize)]
+struct Report {
+    changed: bool,
+    directory: PathBuf,
+    /// what was done, or would be
+    actions: Vec<String>,
+    /// copies of what was changed, and the new names of what was moved aside
+    kept: Vec<PathBuf>,
+    /// certificates that count as valid now, although nothing proves it
+    assumed_valid: Vec<SerialNumber>,
+    /// what somebody has to decide
+    undecided: Vec<String>,
+    #[serde(skip)]
+    is_plan: bool,
+}
+
+pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
+    let now = session.context.now();
+    let store = session.open_store()?;
+    let plan = store.repair_plan(&store.audit(now)?, now)?;
+    if plan.actions.is_empty() || args.dry_run {
+        return outcome(&store, plan, Vec::new(), args.dry_run);
+    }
+    confirm(args, session, &store, &plan)?;
+    let transaction = store.begin_repair(session.wait())?;
+    let fresh = session.reopen_store()?;
+    let audit = fresh.audit(now)?;
+    let settled = fresh.repair_plan(&audit, now)?;
+    let shown = plan.actions.iter().filter(|it| **it != Action::Finish);
+    if !shown.eq(&settled.actions) || plan.unproven != settled.unproven {
+        bail!(Refusal::ChangedMeanwhile(store.settings.root.clone()));
+    }
+    let kept = transaction.repair(&settled, &audit, now)?;
+    outcome(&store, plan, kept, false)
+}
+
+fn confirm(args: &Args, session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<()> {
+    let is_asked = session.context.terminal.is_present() && !session.global.yes;
+    if !plan.unproven.is_empty() && !args.assume_valid && !is_asked {
+        bail!(RepairRefusal::Unproven(plan.unproven.clone()));
+    }
+    let directory = store.settings.root.display();
+    let mut review = format!("In {directory}:\n");
+    for action in &plan.actions {
+        review.push_str(&format!("  {}\n", action.to_string().replace('\n', "\n  ")));
+    }
+    session.confirm(|_| review, "Do all this?")?;
+    if plan.unproven.is_empty() || args.assume_valid {
+        return Ok(());
+    }
+    let unproven = List(&plan.unproven);
+    let question =
+        format!("Nothing proves that these certificates were not revoked:\n  {unproven}\n");
+    session.confirm(|_| question, "Let them count as valid?")
+}
+
+fn outcome(store: &Store, plan: Plan, kept: Vec<PathBuf>, is_plan: bool) -> Result<Outcome> {
+    let report = Report {
+        changed: !is_plan && !plan.actions.is_empty(),
+        directory: store.settings.root.clone(),
+        actions: plan.actions.iter().map(ToString::to_string).collect(),
+        kept,
+        assumed_valid: plan.unproven,
+        undecided: plan.undecided,
+        is_plan,
+    };
+    let mut outcome = Outcome::of(&report)?;
+    let is_left = !report.undecided.is_empty() || (is_plan && !report.actions.is_empty());
+    if is_left {
+        outcome.exit = Exit::Attention;
+    }
+    Ok(outcome)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let directory = self.directory.display();
+        match (self.actions.is_empty(), self.is_plan) {
+            (true, _) => writeln!(
+                f,
+                "{directory}: nothing can be repaired without a decision, or has to be"
+            )?,
+            (false, true) => writeln!(f, "{directory}: this would be done")?,
+            (false, false) => writeln!(f, "repaired {directory}")?,
+        }
+        for action in &self.actions {
+            for line in action.lines() {
+                writeln!(f, "  {}", text::one_line(line))?;
+            }
+        }
+        for kept in &self.kept {
+            writeln!(f, "kept: {}", kept.display())?;
+        }
+        if !self.assumed_valid.is_empty() {
+            writeln!(
+                f,
+                "valid from now on, if they were not revoked: {}",
+                List(&self.assumed_valid)
+            )?;
+        }
+        for undecided in &self.undecided {
+            writeln!(f, "undecided: {}", text::sentence(undecided))?;
+        }
+        let next = if self.is_plan { "repair" } else { "check" };
+        writeln!(f, "next: {}", report::invocation(&self.directory, &[next]))
+    }
+}
