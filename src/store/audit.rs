@@ -1,6 +1,7 @@
 //! A CA directory looked through: the register against the certificates in newcerts, the numbers,
 //! the CRL and the links, and what interrupted commands left. Nothing is written.
 
+pub mod evidence;
 pub mod kept;
 pub mod links;
 pub mod numbers;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use time::OffsetDateTime;
 
+use self::evidence::{Evidence, Said};
 use self::kept::{Kept, NewCerts};
 use self::links::StaleLink;
 use self::numbers::{Listed, NumberFault};
@@ -34,6 +36,8 @@ pub struct Audit {
     pub rows: RowFaults,
     /// newcerts
     pub certificates: NewCerts,
+    /// what is known of certificates besides their rows
+    pub evidence: Evidence,
     /// certificates in newcerts of which the register has no row
     pub orphans: Vec<Orphan>,
     /// copies, in hosts/ and elsewhere, of certificates that have a row and are not in newcerts
@@ -59,6 +63,8 @@ pub struct Orphan {
     pub certificate: Kept,
     /// its revocation, where the CRL lists it
     pub revocation: Option<Revocation>,
+    /// what is said of it in a torn line, or in what an interrupted `openssl ca` left
+    pub said: Option<Said>,
     /// whether a CRL made after it proves that it was not revoked by then
     pub is_proven_valid: bool,
 }
@@ -102,6 +108,7 @@ impl Store {
         let mut listed = Listed::of(crl.as_ref()).map_err(|source| self.bad_crl(source))?;
         let mut next = self.next_serials()?;
         let rows = self.row_faults(&base, &mut certificates, &mut listed, &mut next, now)?;
+        let evidence = Evidence::of(self, &rows.strangers)?;
         let mut orphans = Vec::new();
         for (at, kept) in certificates.kept.iter().enumerate() {
             if !certificates.has_row[at] {
@@ -111,6 +118,7 @@ impl Store {
                     certificate: kept.clone(),
                     is_proven_valid: kept.not_after < now
                         || updated.is_some_and(|updated| kept.not_before <= updated),
+                    said: evidence.about(kept),
                     revocation,
                 });
             }
@@ -132,6 +140,7 @@ impl Store {
             rows,
             orphans,
             certificates,
+            evidence,
         })
     }
 

@@ -1,7 +1,6 @@
 //! What mends a CA directory without a guess: a plan, made of what the audit found, and then one
 //! transaction.
 
-mod evidence;
 mod register;
 mod transaction;
 
@@ -10,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use time::OffsetDateTime;
 
-use self::evidence::Evidence;
 use super::audit::links::LinkFault;
 use super::audit::numbers::NumberFault;
 use super::audit::rows::Line;
@@ -153,12 +151,11 @@ impl Store {
         if audit.is_mailca_unfinished {
             plan.actions.push(Action::Finish);
         }
-        let evidence = Evidence::of(self, audit)?;
         if let Some(base) = audit.register_base() {
             plan.actions.push(Action::RestoreRegister(base.clone()));
         }
-        self.mend_rows(audit, &evidence, &mut plan);
-        self.adopt(audit, &evidence, &mut plan, now)?;
+        self.mend_rows(audit, &mut plan);
+        self.adopt(audit, &mut plan, now)?;
         self.mend_new_certs(audit, &mut plan);
         self.mend_numbers(audit, &mut plan)?;
         self.mend_links(audit, &mut plan)?;

@@ -184,8 +184,11 @@ impl Words<'_> {
         let folder = self.store.settings.new_certs_dir.clone();
         let shown = folder.display();
         let audit = self.audit;
-        if !audit.orphans.is_empty() {
-            let serials = audit.orphans.iter().map(|one| &one.certificate.serial);
+        // Of the others torn lines tell, or an openssl ca that was interrupted.
+        let orphans = audit.orphans.iter().filter(|one| one.said.is_none());
+        let orphans: Vec<_> = orphans.map(|one| &one.certificate.serial).collect();
+        if !orphans.is_empty() && audit.register_missing.is_none() {
+            let serials = orphans.into_iter();
             let reason = format!(
                 "{shown} has certificates of which {} has no row: {}",
                 self.database().display(),

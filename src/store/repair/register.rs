@@ -5,11 +5,11 @@ use std::path::Path;
 
 use time::OffsetDateTime;
 
-use super::evidence::{Evidence, Said, whole_rows};
 use super::{Action, Plan};
 use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
 use crate::store::Store;
+use crate::store::audit::evidence::{Evidence, Said, whole_rows};
 use crate::store::audit::kept::Kept;
 use crate::store::audit::rows::{Fields, Line, RowProblem};
 use crate::store::audit::{Audit, Orphan};
@@ -44,7 +44,7 @@ impl Edits {
 }
 
 impl Store {
-    pub(super) fn mend_rows(&self, audit: &Audit, evidence: &Evidence, plan: &mut Plan) {
+    pub(super) fn mend_rows(&self, audit: &Audit, plan: &mut Plan) {
         let rows = &audit.rows;
         let certificates = &audit.certificates;
         let mut edits = Edits::default();
@@ -78,7 +78,7 @@ impl Store {
         for (line, problem) in &rows.refused {
             let kept = certificates.find(line.digits().as_bytes());
             let kept = kept.map(|at| &certificates.kept[at]);
-            match kept.and_then(|kept| readable(line, *problem, kept, evidence)) {
+            match kept.and_then(|kept| readable(line, *problem, kept, &audit.evidence)) {
                 Some(row) => edits.replace(line, vec![row], "openssl ca refuses it"),
                 None => plan.undecided.push(format!(
                     "openssl ca refuses line {} of {} ({problem}), and nothing tells what it was: {}",
@@ -108,7 +108,7 @@ impl Store {
                 edits.replace(line, vec![row], "its date has not passed");
             }
         }
-        self.finish_revocations(audit, evidence, &mut edits);
+        self.finish_revocations(audit, &mut edits);
         plan.actions.extend(edits.actions);
         if rows.is_unended {
             plan.actions.push(Action::EndLastRow);
@@ -116,7 +116,7 @@ impl Store {
     }
 
     // What an `openssl ca -revoke` had begun.
-    fn finish_revocations(&self, audit: &Audit, evidence: &Evidence, edits: &mut Edits) {
+    fn finish_revocations(&self, audit: &Audit, edits: &mut Edits) {
         if audit.leftovers.is_empty() {
             return;
         }
@@ -127,7 +127,7 @@ impl Store {
             if line.starts_with(b"V\t")
                 && let Some(fields) = Fields::of(line).filter(|it| it.problem().is_none())
                 && let Some(serial) = SerialNumber::from_digits(fields.serial)
-                && let (Some(at), Some(revocation)) = (at, evidence.revocation(&serial))
+                && let (Some(at), Some(revocation)) = (at, audit.evidence.revocation(&serial))
             {
                 let line = Line {
                     at,
@@ -144,7 +144,6 @@ impl Store {
     pub(super) fn adopt(
         &self,
         audit: &Audit,
-        evidence: &Evidence,
         plan: &mut Plan,
         now: OffsetDateTime,
     ) -> Result<(), RegisterError> {
@@ -153,8 +152,8 @@ impl Store {
         let mut held = self.held_subjects(audit, &orphans)?;
         for orphan in orphans {
             let kept = &orphan.certificate;
-            let said = evidence.about(kept);
-            let revocation = match (&orphan.revocation, &said) {
+            let said = orphan.said.as_ref();
+            let revocation = match (&orphan.revocation, said) {
                 (Some(listed), _) => Some(listed),
                 (None, Some(Said::Revoked(said))) => Some(said),
                 _ => None,

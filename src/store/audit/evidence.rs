@@ -5,18 +5,19 @@ use std::collections::HashMap;
 
 use memchr::memchr_iter;
 
+use super::kept::Kept;
+use super::rows::{Fields, Line};
 use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
-use crate::store::audit::Audit;
-use crate::store::audit::kept::Kept;
-use crate::store::audit::rows::{Fields, Line};
-use crate::store::register::RegisterError;
 use crate::store::{Store, index, with_suffix};
+use crate::sys::files::FileError;
 
 /// What something says of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
+    /// It is not revoked.
     Valid,
+    /// It is, then and for that reason.
     Revoked(Revocation),
     /// It was revoked, and the rest cannot be read.
     Unreadable,
@@ -67,7 +68,7 @@ impl<'a> Fragment<'a> {
 }
 
 /// What is known besides the rows.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Evidence {
     by_serial: HashMap<SerialNumber, Said>,
     /// of torn rows without a serial number, by their notAfter
@@ -75,9 +76,10 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    pub fn of(store: &Store, audit: &Audit) -> Result<Self, RegisterError> {
+    /// From the lines that are no rows, and what an `openssl ca` was about to write.
+    pub(super) fn of(store: &Store, strangers: &[Line]) -> Result<Self, FileError> {
         let mut found = Self::default();
-        for line in &audit.rows.strangers {
+        for line in strangers {
             for fragment in Fragment::all(&line.bytes) {
                 let serial = fragment.field(3).and_then(SerialNumber::from_digits);
                 match (serial, fragment.field(1)) {
