@@ -208,8 +208,46 @@ fn survives(words: &[&str], certificates: usize) {
 #[track_caller]
 fn survives_with(words: &[&str], effect: Effect) {
     let template = prepared();
-    let tree = Tree::read(template.0.path());
     let before = template.effect();
+    accidents(&template, words, |attempt| {
+        let Attempt {
+            place, ran, died, ..
+        } = attempt;
+        let after = place.run(&["issue", "after.example.com"]);
+        let mut effects = place.effect().since(before);
+        effects.certificates = effects.certificates.saturating_sub(1);
+        let mut problem = place.broken();
+        if after.exit != Exit::Done {
+            problem = format!("{problem}; the next command failed: {}", after.stderr);
+        }
+        let expected = match ran.exit {
+            _ if attempt.finished => [effect, effect],
+            _ if *died => [Effect::NONE, effect],
+            Exit::Done => [effect, effect],
+            Exit::Refused => [Effect::NONE, Effect::NONE],
+            _ => [Effect::NONE, effect],
+        };
+        if !expected.contains(&effects) {
+            problem = format!("{problem}; exit {:?}, but {effects:?}", ran.exit);
+        }
+        problem
+    });
+}
+
+/// A command that met an accident, or none.
+struct Attempt<'a> {
+    place: &'a Place,
+    ran: &'a Ran,
+    /// whether it did not come to its end
+    died: bool,
+    /// whether there was no accident
+    finished: bool,
+}
+
+/// Tries a command at each of its changes; `judge` says what is broken afterwards.
+#[track_caller]
+fn accidents(template: &Place, words: &[&str], judge: impl Fn(&Attempt<'_>) -> String) {
+    let tree = Tree::read(template.0.path());
     let mut tried = 0;
     let mut broken = String::new();
     let mut attempt = |fault: Option<(usize, Fault)>, power: Option<u64>, what: &str| {
@@ -224,24 +262,12 @@ fn survives_with(words: &[&str], effect: Effect) {
         }
         drop(disk);
         let died = power.is_some() || !matches!(fault, None | Some((_, Fault::Error(_))));
-        let finished = fault.is_none_or(|(at, _)| at >= changes.len());
-        let after = place.run(&["issue", "after.example.com"]);
-        let mut effects = place.effect().since(before);
-        effects.certificates = effects.certificates.saturating_sub(1);
-        let mut problem = place.broken();
-        if after.exit != Exit::Done {
-            problem = format!("{problem}; the next command failed: {}", after.stderr);
-        }
-        let expected = match ran.exit {
-            _ if finished => [effect, effect],
-            _ if died => [Effect::NONE, effect],
-            Exit::Done => [effect, effect],
-            Exit::Refused => [Effect::NONE, Effect::NONE],
-            _ => [Effect::NONE, effect],
-        };
-        if !expected.contains(&effects) {
-            problem = format!("{problem}; exit {:?}, but {effects:?}", ran.exit);
-        }
+        let mut problem = judge(&Attempt {
+            place: &place,
+            ran: &ran,
+            died,
+            finished: fault.is_none_or(|(at, _)| at >= changes.len()),
+        });
         let names_a_file = ran.stderr.contains(&*place.0.path().to_string_lossy());
         if !died && ran.exit != Exit::Done && !names_a_file {
             problem = format!("{problem}; no file is named: {}", ran.stderr);
@@ -410,6 +436,67 @@ fn renew_of_several_with_new_keys_survives() {
 #[test]
 fn renew_ca_survives() {
     survives(&["renew-ca"], 0);
+}
+
+/// The same CA with damage of every kind that is mended, and a copy of its register.
+fn damaged() -> (Place, String) {
+    let place = prepared();
+    place.must(NOW, &["revoke", "mail.example.com"]);
+    let register = place.path("CA/index.txt");
+    let whole = fs::read_to_string(&register).unwrap();
+    let serial = |row: &str| row.split('\t').nth(3).unwrap().to_owned();
+    let rows: Vec<&str> = whole.lines().collect();
+    let [past, mail] = rows[..] else {
+        panic!("{whole}");
+    };
+    // A lost row, a forgotten revocation, a torn line.
+    let forgotten = mail.replacen('R', "V", 1);
+    let mut fields: Vec<&str> = forgotten.split('\t').collect();
+    fields[2] = "";
+    fs::write(&register, format!("{}\nV\t2801", fields.join("\t"))).unwrap();
+    fs::write(place.path("CA/index.txt.new"), past).unwrap();
+    fs::write(place.path("CA/serial"), format!("{}\n", serial(past))).unwrap();
+    fs::write(place.path("CA/crlnumber"), "01\n").unwrap();
+    fs::write(place.path("CA/newcerts/7A7A.pem"), "").unwrap();
+    fs::remove_file(place.path(&format!("CA/newcerts/{}.pem", serial(mail)))).unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path("CA/12345678.0")).unwrap();
+    (place, whole)
+}
+
+#[test]
+fn repair_survives() {
+    let (template, whole) = damaged();
+    let damaged = fs::read_to_string(template.path("CA/index.txt")).unwrap();
+    let sorted = |text: &str| {
+        let mut rows: Vec<String> = text.lines().map(str::to_owned).collect();
+        rows.sort();
+        rows
+    };
+    let whole = sorted(&whole.replacen("V\t", "E\t", 1));
+    accidents(&template, &["repair", "--assume-valid"], |attempt| {
+        let place = attempt.place;
+        let now = fs::read_to_string(place.path("CA/index.txt")).unwrap();
+        let mut problem = String::new();
+        if attempt.ran.exit == Exit::Refused && now != damaged {
+            problem = format!("refused, but index.txt is {now}");
+        }
+        if attempt.ran.exit == Exit::Done && !attempt.died && sorted(&now) != whole {
+            problem = format!("done, but index.txt is {now}");
+        }
+        let again = place.run(&["repair", "--assume-valid"]);
+        let check = place.run(&["repair", "--dry-run"]);
+        let mended = fs::read_to_string(place.path("CA/index.txt")).unwrap();
+        let next = place.run(&["issue", "after.example.com"]);
+        for ran in [&again, &check, &next] {
+            if ran.exit != Exit::Done {
+                problem = format!("{problem}; afterwards: {:?} {}", ran.exit, ran.stderr);
+            }
+        }
+        if sorted(&mended) != whole {
+            problem = format!("{problem}; mended, index.txt is {mended}");
+        }
+        format!("{problem}{}", place.broken())
+    });
 }
 
 #[test]

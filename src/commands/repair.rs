@@ -15,7 +15,7 @@ use crate::pki::serial::SerialNumber;
 use crate::pki::text;
 use crate::report::{self, List, Outcome};
 use crate::store::Store;
-use crate::store::repair::{Action, Plan};
+use crate::store::repair::Plan;
 
 /// Why nothing is repaired.
 #[derive(Debug, Error)]
@@ -43,22 +43,28 @@ struct Report {
 
 pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     let now = session.context.now();
-    let store = session.open_store()?;
+    let mut store = session.open_store()?;
+    let mut finished = false;
+    // What was committed happens whatever is answered here, as by every command that writes.
+    if store.has_unfinished() && !args.dry_run {
+        finished = store.was_interrupted();
+        drop(store.begin_repair(session.wait())?);
+        store = session.reopen_store()?;
+    }
     let plan = store.repair_plan(&store.audit(now)?, now)?;
     if plan.actions.is_empty() || args.dry_run {
-        return outcome(&store, plan, Vec::new(), args.dry_run);
+        return outcome(&store, plan, Vec::new(), (finished, args.dry_run));
     }
     confirm(args, session, &store, &plan)?;
     let transaction = store.begin_repair(session.wait())?;
     let fresh = session.reopen_store()?;
     let audit = fresh.audit(now)?;
     let settled = fresh.repair_plan(&audit, now)?;
-    let shown = plan.actions.iter().filter(|it| **it != Action::Finish);
-    if !shown.eq(&settled.actions) || plan.unproven != settled.unproven {
+    if plan != settled {
         bail!(Refusal::ChangedMeanwhile(store.settings.root.clone()));
     }
     let kept = transaction.repair(&settled, &audit, now)?;
-    outcome(&store, plan, kept, false)
+    outcome(&store, plan, kept, (finished, false))
 }
 
 fn confirm(args: &Args, session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<()> {
@@ -81,11 +87,18 @@ fn confirm(args: &Args, session: &mut Session<'_>, store: &Store, plan: &Plan) -
     session.confirm(|_| question, "Let them count as valid?")
 }
 
-fn outcome(store: &Store, plan: Plan, kept: Vec<PathBuf>, is_plan: bool) -> Result<Outcome> {
+fn outcome(
+    store: &Store,
+    plan: Plan,
+    kept: Vec<PathBuf>,
+    (finished, is_plan): (bool, bool),
+) -> Result<Outcome> {
+    let first = finished.then(|| "finish what an interrupted mailca had begun".into());
+    let planned = plan.actions.iter().map(ToString::to_string);
     let report = Report {
-        changed: !is_plan && !plan.actions.is_empty(),
+        changed: finished || !(is_plan || plan.actions.is_empty()),
         directory: store.settings.root.clone(),
-        actions: plan.actions.iter().map(ToString::to_string).collect(),
+        actions: first.into_iter().chain(planned).collect(),
         kept,
         assumed_valid: plan.unproven,
         undecided: plan.undecided,

@@ -51,7 +51,7 @@ pub struct Audit {
     /// files that an `openssl ca` left which did not come to its end
     pub leftovers: Vec<PathBuf>,
     /// whether a command of mailca was interrupted, which the next one that writes finishes
-    pub is_mailca_unfinished: bool,
+    pub is_mailca_interrupted: bool,
     /// links under hashes that do not lead where they should
     pub stale_links: Vec<StaleLink>,
 }
@@ -134,7 +134,7 @@ impl Store {
             serial: self.serial_fault(&rows, &certificates, next)?,
             crl_number: self.crl_number_fault(crl.as_ref())?,
             leftovers: self.leftovers(),
-            is_mailca_unfinished: self.is_unfinished(),
+            is_mailca_interrupted: self.was_interrupted(),
             stale_links: self.stale_links()?,
             unrecorded: listed.rest(),
             rows,
@@ -189,10 +189,6 @@ impl Store {
             }
         })?;
         Ok(found)
-    }
-
-    fn is_unfinished(&self) -> bool {
-        !self.pending.is_empty() || files::exists(&self.hosts.pending())
     }
 }
 

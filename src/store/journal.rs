@@ -73,6 +73,8 @@ pub struct Record {
     /// whether every step was carried out in this boot of the machine: what was written then is
     /// in the system's memory at least
     pub is_published: bool,
+    /// whether nobody ever carried it out to its end
+    pub is_interrupted: bool,
     stamp: String,
     steps: Vec<u8>,
     path: PathBuf,
@@ -112,9 +114,11 @@ impl Record {
             return None;
         }
         let state = words.next()?;
+        let stamp = words.next().unwrap_or_default();
         Some(Self {
             is_published: host::boot_id().is_some_and(|boot| boot == state),
-            stamp: words.next().unwrap_or_default().to_owned(),
+            is_interrupted: state == COMMITTED && stamp == Stamp::NONE.to_string(),
+            stamp: stamp.to_owned(),
             steps,
             path: path.to_owned(),
         })

@@ -96,6 +96,8 @@ pub struct Store {
     pub hosts: Hosts,
     /// what a transaction has committed, and perhaps not carried out yet
     pending: Vec<Step>,
+    /// whether the process died that committed it
+    is_interrupted: bool,
     /// whether nobody else wrote to the register since mailca last did
     register_is_ours: bool,
     compromised_keys: OnceLock<CompromisedKeys>,
@@ -116,6 +118,7 @@ impl Store {
         let last = Record::read(&journal_path(&settings))?;
         let register = Stamp::of(&settings.database)?;
         let register_is_ours = last.as_ref().is_some_and(|last| last.is_last_of(&register));
+        let is_interrupted = last.as_ref().is_some_and(|last| last.is_interrupted);
         let pending = match last.filter(|record| !record.is_published) {
             Some(record) => record.steps()?,
             None => Vec::new(),
@@ -139,6 +142,7 @@ impl Store {
             hosts: Hosts::new(hosts_root.clone(), committed.collect()),
             settings,
             pending,
+            is_interrupted,
             register_is_ours,
             compromised_keys: OnceLock::new(),
         })
@@ -179,6 +183,18 @@ impl Store {
     /// When another writer holds it for longer than `wait`, or left something unfinishable.
     pub fn begin_repair(&self, wait: Duration) -> Result<Transaction<'_>, TransactionError> {
         Transaction::begin_repair(self, wait)
+    }
+
+    /// Whether something was committed or staged that the next writer finishes or removes.
+    #[must_use]
+    pub fn has_unfinished(&self) -> bool {
+        !self.pending.is_empty() || files::exists(&self.hosts.pending())
+    }
+
+    /// Whether a mailca died at that.
+    #[must_use]
+    pub fn was_interrupted(&self) -> bool {
+        self.is_interrupted || files::exists(&self.hosts.pending())
     }
 
     /// `newcerts/SERIAL.pem`

@@ -79,8 +79,6 @@ pub enum Action {
         /// what it leads to
         target: PathBuf,
     },
-    /// Finish what a mailca began.
-    Finish,
 }
 
 /// What is going to be done.
@@ -130,7 +128,6 @@ impl fmt::Display for Action {
             Self::Link { path, target } => {
                 write!(f, "link {} to {}", path.display(), target.display())
             }
-            Self::Finish => f.write_str("finish what an interrupted mailca began"),
         }
     }
 }
@@ -148,9 +145,6 @@ impl Store {
     /// When a file cannot be read.
     pub fn repair_plan(&self, audit: &Audit, now: OffsetDateTime) -> Result<Plan, RegisterError> {
         let mut plan = Plan::default();
-        if audit.is_mailca_unfinished {
-            plan.actions.push(Action::Finish);
-        }
         if let Some(base) = audit.register_base() {
             plan.actions.push(Action::RestoreRegister(base.clone()));
         }

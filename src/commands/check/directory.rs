@@ -325,7 +325,7 @@ impl Words<'_> {
             finding.count = self.audit.leftovers.len();
             self.add(finding.repairable());
         }
-        if self.audit.is_mailca_unfinished {
+        if self.audit.is_mailca_interrupted {
             let root = &self.store.settings.root;
             let reason = format!(
                 "a mailca was interrupted in {}; the next one that writes finishes what it began",

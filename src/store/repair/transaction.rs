@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{Action, Plan, dated};
 use crate::pki::revocation::Revocation;
@@ -28,6 +28,7 @@ impl Transaction<'_> {
         audit: &Audit,
         now: OffsetDateTime,
     ) -> Result<Vec<PathBuf>, TransactionError> {
+        let now = unused_moment(&self.store.settings.database, plan, now);
         let mut kept = Vec::new();
         let result = self.prepare(plan, audit, now, &mut kept);
         let recorded = result.and_then(|steps| self.settle()?.record(&steps));
@@ -85,8 +86,7 @@ impl Transaction<'_> {
                 Action::RestoreRegister(_)
                 | Action::Replace { .. }
                 | Action::EndLastRow
-                | Action::Adopt { .. }
-                | Action::Finish => {}
+                | Action::Adopt { .. } => {}
             }
         }
         kept.extend(set_aside);
@@ -156,6 +156,26 @@ impl Transaction<'_> {
         }
         Ok(())
     }
+}
+
+// The first moment from `now` on that no copy has in its name: that of a repair which died stays
+// as it is.
+fn unused_moment(database: &Path, plan: &Plan, now: OffsetDateTime) -> OffsetDateTime {
+    let changed = plan.actions.iter().filter_map(|action| match action {
+        Action::SetNumber { path, .. } | Action::SetAside(path) => Some(path.as_path()),
+        _ => None,
+    });
+    let changed: Vec<&Path> = changed.chain([database]).collect();
+    let is_used = |moment| {
+        changed
+            .iter()
+            .any(|path| files::exists(&dated(path, moment)))
+    };
+    let mut moment = now;
+    while is_used(moment) {
+        moment = moment.saturating_add(Duration::SECOND);
+    }
+    moment
 }
 
 // A dated copy of a file that is about to be changed, if it is there.

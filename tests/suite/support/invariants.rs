@@ -98,8 +98,10 @@ impl Findings<'_> {
             }
         }
         for path in entries_in(&self.ca.join("newcerts")) {
-            let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-            if !serials.contains(&stem) {
+            // What `repair` moved aside has a date behind its name.
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let stem = name.strip_suffix(".pem");
+            if stem.is_some_and(|stem| !serials.contains(stem)) {
                 self.add(format!("{} has no row", path.display()));
             }
         }

@@ -1,0 +1,287 @@
+//! CA directories of every kind, damaged in every way: `check` names the damage and no other,
+//! `repair` mends it, and `openssl ca` goes on.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::support::layouts::{self, Layout};
+use super::support::tell;
+
+/// How a damage ends.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// `repair` mends it.
+    Repaired,
+    /// The same, after somebody says that nothing was revoked.
+    Assumed,
+    /// It needs somebody who decides; the command that helps, if there is one, does.
+    Left,
+}
+use End::{Assumed, Left, Repaired};
+
+/// A damage: its name, how a shell does it, what `check` calls it, and how it ends.
+type Damage = (&'static str, &'static str, &'static [&'static str], End);
+
+const DAMAGES: &[Damage] = &[
+    ("a row torn at the end", "printf 'V\\t2801' >>$index", &["torn-line"], Repaired),
+    ("an empty line", "sed -i '1G' $index", &["torn-line"], Repaired),
+    ("a line of something else", "sed -i '1i hello' $index", &["torn-line"], Repaired),
+    (
+        "two rows without a line end between them",
+        "printf '%s%s\\n' \"$(row 1)\" \"$(row 2)\" >new; sed 1,2d $index >>new; cat new >$index; rm new",
+        &["torn-line"],
+        Repaired,
+    ),
+    (
+        "a last row cut in its subject",
+        "head -c -7 $index >new; cat new >$index; rm new",
+        &["unended-row", "row-differs"],
+        Repaired,
+    ),
+    (
+        "a last row cut in its serial number",
+        "sed -i '$s/unknown.*//; $s/.\\t$//' $index; truncate -s -1 $index",
+        &["torn-line"],
+        Repaired,
+    ),
+    ("a last row without an end", "truncate -s -1 $index", &["unended-row"], Repaired),
+    ("the last rows lost", "sed -i '$d' $index", &["no-row"], Assumed),
+    ("the first row lost", "sed -i 1d $index", &["no-row"], Assumed),
+    (
+        "the row of a revoked certificate lost",
+        "grep -v '^R' $index >new || :; cat new >$index; rm new",
+        &["no-row"],
+        Repaired,
+    ),
+    ("a row twice", "row 1 >>$index", &["serial-twice"], Repaired),
+    (
+        "a revocation forgotten",
+        "sed -i -E 's/^R(\\t[^\\t]*\\t)[^\\t]*/V\\1/' $index",
+        &["lost-revocation"],
+        Repaired,
+    ),
+    ("a row marked expired", "sed -i '1s/^V/E/' $index", &["expired-early"], Repaired),
+    ("a date that is none", "sed -i -E '1s/[0-9]{6}Z/Z/' $index", &["bad-row"], Repaired),
+    (
+        "an odd serial number",
+        "sed -i \"1s/\\t0*$(serial 1)\\t/\\t0$(serial 1)\\t/\" $index",
+        &["bad-row"],
+        Repaired,
+    ),
+    (
+        "a subject changed",
+        "sed -i '1s/CN=first/CN=worst/' $index",
+        &["row-differs"],
+        Repaired,
+    ),
+    ("a date changed", "sed -i -E '1s/^V\\t.{6}/V\\t310101/' $index", &["row-differs"], Repaired),
+    ("an older serial", "serial 1 >$serial", &["serial-behind"], Repaired),
+    ("no serial", "rm $serial", &["serial-missing"], Repaired),
+    ("serial with something else", "echo hello >$serial", &["serial-unreadable"], Repaired),
+    ("serial with nothing", ": >$serial", &["serial-unreadable"], Repaired),
+    (
+        "the certificate of a host gone from newcerts",
+        "rm $newcerts/$(serial_of mx.example.test).pem",
+        &["missing-certificate"],
+        Repaired,
+    ),
+    (
+        "the certificate of a host torn in newcerts",
+        "truncate -s 300 $newcerts/$(serial_of mx.example.test).pem",
+        &["damaged-certificate"],
+        Repaired,
+    ),
+    (
+        "a certificate gone, and no copy",
+        "rm $newcerts/$(serial 1).pem",
+        &["missing-certificate"],
+        Left,
+    ),
+    ("an empty file in newcerts", ": >$newcerts/7A7A.pem", &["damaged-certificate"], Repaired),
+    (
+        "a certificate under another number",
+        "mv $newcerts/$(serial 1).pem $newcerts/7A7A.pem",
+        &["missing-certificate", "misnamed-certificate"],
+        Left,
+    ),
+    (
+        "an openssl ca that was killed before it renamed",
+        "cp $index $index.new; cp $serial $serial.new",
+        &["interrupted-openssl"],
+        Repaired,
+    ),
+    (
+        "an openssl ca that was killed between its renames",
+        "mv $index $index.old; cp $index.old $index.new",
+        &["register-missing", "interrupted-openssl"],
+        Repaired,
+    ),
+    ("the register gone", "rm -f $index $index.old", &["register-missing"], Assumed),
+    (
+        "a link to nothing",
+        "ln -s nowhere $folder/12345678.0",
+        &["dangling-link"],
+        Repaired,
+    ),
+    (
+        "a link under a wrong hash",
+        "ln -s $certificate $folder/87654321.0",
+        &["stale-link"],
+        Repaired,
+    ),
+    ("an older CRL", "cat $crl.before >$crl", &["crl-incomplete"], Left),
+];
+
+const PRELUDE: &str = r#"
+row() { sed -n "$1p" $index; }
+serial() { row "$1" | cut -f4; }
+serial_of() { grep "^V.*CN=$1" $index | tail -n 1 | cut -f4; }
+"#;
+
+fn sh(layout: &Layout, script: &str) {
+    let names = layout.names;
+    let file = |name: &str| layout.file(name);
+    let variables = format!(
+        "index={} serial={} newcerts={} crl={} certificate={} folder={}\n",
+        file(names.database),
+        file(names.serial),
+        file(names.new_certs_dir),
+        file(names.crl),
+        file(names.certificate),
+        layout.dir.file(layout.ca),
+    );
+    layout.sh(&format!("{variables}{PRELUDE}{script}"));
+}
+
+/// What `check` calls what it found, each once; notes left out.
+#[track_caller]
+fn problems(layout: &Layout) -> BTreeSet<String> {
+    let ran = layout.mailca(&["check", "--json"]);
+    let document: Value =
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"));
+    let findings = document["findings"].as_array().expect("a list");
+    let counted = findings.iter().filter(|it| it["severity"] != "note");
+    let found: BTreeSet<String> = counted
+        .map(|it| it["problem"].as_str().expect("a name").to_owned())
+        .collect();
+    assert_eq!(ran.code(), if found.is_empty() { 0 } else { 3 }, "{ran}");
+    found
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// A directory in use: certificates of both tools, one revoked, a CRL.
+fn in_use(layout: &Layout) {
+    layout.tool_signs("first.example.test");
+    layout.signs(&["issue", "mx.example.test"]);
+    layout.signs(&["crl"]);
+    sh(layout, "cp $crl $crl.before");
+    layout.tool_signs("second.example.test");
+    let request = layout.request("third.example.test");
+    layout.signs(&["sign", &request, "--out", "third.example.test.crt"]);
+    layout.signs(&["revoke", "third.example.test", "--reason", "superseded"]);
+    let request = layout.request("fourth.example.test");
+    layout.signs(&["sign", &request, "--out", "fourth.example.test.crt"]);
+    layout.ok(&["repair", "--yes"]);
+    sh(layout, "rm -f $folder/*.20[0-9]*Z");
+}
+
+struct Trial<'a> {
+    layout: &'a Layout,
+    /// what is wrong with it from the beginning
+    own: BTreeSet<String>,
+    backup: String,
+}
+
+impl Trial<'_> {
+    fn restore(&self) {
+        let ca = self.layout.dir.file(self.layout.ca);
+        self.layout.sh(&format!(
+            "rm -rf {ca}; cp -a {backup} {ca}",
+            backup = self.backup
+        ));
+    }
+
+    /// What check finds besides what was there from the beginning.
+    #[track_caller]
+    fn found(&self) -> BTreeSet<String> {
+        problems(self.layout)
+            .difference(&self.own)
+            .cloned()
+            .collect()
+    }
+
+    #[track_caller]
+    fn openssl_signs(&self, what: &str) {
+        let layout = self.layout;
+        let before = layout.rows().len();
+        let request = layout.request("after.example.test");
+        let out = layout.dir.file("after.example.test.crt");
+        let ran = layout.openssl_ca(&["-in", &request, "-out", &out]);
+        assert_eq!(ran.code(), 0, "{}, {what}: {ran}", layout.name);
+        let after = layout.rows().len();
+        assert_eq!(after, before + 1, "{}, {what}: {ran}", layout.name);
+        layout.verify(&out).exits(0);
+    }
+
+    #[track_caller]
+    fn suffers(&self, what: &str, scripts: &[&str], expected: &BTreeSet<String>, end: End) {
+        let layout = self.layout;
+        let name = layout.name;
+        sh(layout, &scripts.join("\n"));
+        assert_eq!(self.found(), *expected, "{name}, {what}");
+        let before = layout.dir.tree();
+        layout.mailca(&["repair", "--dry-run"]);
+        before.assert_unchanged(layout.dir.path(), what);
+        let ran = layout.mailca(&["repair", "--yes"]);
+        let ran = match end {
+            Repaired => ran.exits(0),
+            Assumed => {
+                let ran = ran.exits(1);
+                assert!(ran.stderr.contains("were not revoked"), "{ran}");
+                before.assert_unchanged(layout.dir.path(), what);
+                layout.ok(&["repair", "--yes", "--assume-valid"])
+            }
+            Left => ran,
+        };
+        if end == Left {
+            let ran = layout.mailca(&["check"]).exits(3);
+            let left = self.found();
+            assert!(!left.is_empty(), "{name}, {what}: {ran}");
+            assert!(left.is_subset(expected), "{name}, {what}: {ran}");
+        } else {
+            let left = self.found();
+            assert!(left.is_empty(), "{name}, {what}: {left:?} left by {ran}");
+        }
+        self.openssl_signs(what);
+        layout.signs(&["issue", "mailca.example.test"]);
+        if end != Left {
+            let left = self.found();
+            assert!(left.is_empty(), "{name}, {what}: {left:?} afterwards");
+        }
+        self.restore();
+    }
+}
+
+fn suffers_all(layout: &Layout) {
+    in_use(layout);
+    let trial = Trial {
+        own: problems(layout),
+        backup: layout.dir.file("backup"),
+        layout,
+    };
+    let ca = layout.dir.file(layout.ca);
+    layout.sh(&format!("cp -a {ca} {}", trial.backup));
+    for (what, script, expected, end) in DAMAGES {
+        trial.suffers(what, &[script], &set(expected), *end);
+    }
+    let mended = DAMAGES.iter().filter(|(.., end)| *end == Repaired).count();
+    tell(&format!(
+        "{}: {} damages named, {mended} mended without a word",
+        layout.name,
+        DAMAGES.len()
+    ));
+}
