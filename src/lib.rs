@@ -58,7 +58,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, context: &mut Context) -> E
             }
         },
         Err(error) => {
-            let failure = commands::failure::explain(&error, &global.ca_dir());
+            let failure = commands::failure::explain(&error, (&global).into());
             report::print_failure(&failure, global.json, context);
             failure.exit
         }

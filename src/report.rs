@@ -274,14 +274,43 @@ pub fn moment(time: time::OffsetDateTime) -> String {
         .unwrap_or_else(|_| utc.to_string())
 }
 
+/// The CA that a command works in, as its command line has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// its directory
+    pub ca: &'a Path,
+    /// `--config`
+    pub config: Option<&'a Path>,
+}
+
+impl<'a> From<&'a Global> for Place<'a> {
+    fn from(global: &'a Global) -> Self {
+        Self {
+            ca: global.ca.as_deref().unwrap_or(Path::new(STANDARD_CA)),
+            config: global.config.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Path> for Place<'a> {
+    fn from(ca: &'a Path) -> Self {
+        Self { ca, config: None }
+    }
+}
+
 /// A command line that can be copied: mailca with its words, quoted for a shell, naming the CA
-/// directory where it is not the standard one.
+/// directory where it is not the standard one, and the settings where they are not in it.
 #[must_use]
-pub fn invocation(ca: &Path, words: &[&str]) -> String {
+pub fn invocation<'a>(place: impl Into<Place<'a>>, words: &[&str]) -> String {
+    let Place { ca, config } = place.into();
     let directory = ca.to_string_lossy();
+    let config = config.map(Path::to_string_lossy);
     let mut all = vec!["mailca"];
     if directory != STANDARD_CA {
         all.extend(["--ca", &*directory]);
+    }
+    if let Some(config) = &config {
+        all.extend(["--config", &**config]);
     }
     all.extend(words);
     shell_line(&all)

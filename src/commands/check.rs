@@ -31,6 +31,9 @@ struct Report {
     at: OffsetDateTime,
     directory: PathBuf,
     findings: Vec<Finding>,
+    /// the command that mends some of them
+    #[serde(skip)]
+    repair: String,
 }
 
 pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
@@ -52,6 +55,7 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
         at: session.context.now(),
         directory: store.settings.root.clone(),
         findings,
+        repair: report::invocation(&store, &["repair"]),
     };
     let mut outcome = Outcome::long(&report, session.global.json)?;
     if report.attention {
@@ -104,11 +108,7 @@ impl fmt::Display for Report {
             }
         }
         if self.findings.iter().any(|finding| finding.repair) {
-            writeln!(
-                f,
-                "next: {}",
-                report::invocation(&self.directory, &["repair"])
-            )?;
+            writeln!(f, "next: {}", self.repair)?;
         }
         Ok(())
     }

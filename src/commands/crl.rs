@@ -53,7 +53,7 @@ pub fn run(args: &Crl, session: &mut Session<'_>) -> Result<Outcome> {
         changed: true,
         due,
         crl,
-        next: report::invocation(&store.settings.root, &["crl", "--expiring", "30d"]),
+        next: report::invocation(&store, &["crl", "--expiring", "30d"]),
     };
     finish(args, report)
 }

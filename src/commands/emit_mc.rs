@@ -81,7 +81,7 @@ pub fn run(args: &EmitMc, session: &mut Session<'_>) -> Result<Outcome> {
     let store = session.open_store()?;
     let host = choose(args, &store, session)?;
     let files = match &args.dir {
-        Some(dir) => elsewhere(dir, &host, args.key.as_deref()),
+        Some(dir) => elsewhere(dir, &store, &host, args.key.as_deref()),
         None => here(&store, &host, args.key.as_deref())?,
     };
     let lines = sendmail::lines(&files)?;
@@ -123,14 +123,24 @@ fn choose(args: &EmitMc, store: &Store, session: &mut Session<'_>) -> Result<Str
 }
 
 // On a mail host without a CA the files have the names they have here.
-fn elsewhere(dir: &Path, host: &str, key: Option<&Path>) -> Files {
+fn elsewhere(dir: &Path, store: &Store, host: &str, key: Option<&Path>) -> Files {
     let folder = dir.join("hosts").join(host);
+    let settings = &store.settings;
+    let there = |path: &Path| {
+        let path = settings.from_root(path);
+        let is_below = path.is_relative();
+        dir.join(if is_below {
+            &path
+        } else {
+            Path::new(path.file_name().unwrap_or_default())
+        })
+    };
     Files {
         ca_path: dir.to_owned(),
-        ca: dir.join("cacert.pem"),
+        ca: there(&settings.certificate),
         certificate: folder.join(CERT),
         key: key.map_or_else(|| folder.join(KEY), Path::to_owned),
-        crl_path: dir.join("crl"),
+        crl_path: there(&settings.crl_dir),
     }
 }
 

@@ -30,10 +30,11 @@ use crate::pki::request::RequestError;
 use crate::pki::revocation::{Reason, Revocation};
 use crate::pki::signature::SignatureError;
 use crate::pki::text;
-use crate::report::{Failure, in_place_of, invocation, shell_line};
+use crate::report::{Failure, Place, in_place_of, invocation, shell_line};
 use crate::store::StoreError;
 use crate::store::create::CreateError;
 use crate::store::journal::JournalError;
+use crate::store::layout::{self, Layout};
 use crate::store::register::RegisterError;
 use crate::store::settings::SettingsError;
 use crate::store::transaction::TransactionError;
@@ -44,7 +45,7 @@ use crate::systemd::UnitError;
 
 /// Puts an error of a command in the CA directory `ca` into one sentence, with what to do about it.
 #[must_use]
-pub fn explain(error: &Error, ca: &Path) -> Failure {
+pub fn explain(error: &Error, ca: Place<'_>) -> Failure {
     let recorded = error.chain().any(is_done_in_part);
     Failure {
         error: sentence(error),
@@ -85,12 +86,15 @@ fn is_done_in_part(cause: &(dyn std::error::Error + 'static)) -> bool {
 
 type Cause = dyn std::error::Error + 'static;
 
-fn hint(cause: &Cause, ca: &Path) -> Option<String> {
+fn hint(cause: &Cause, ca: Place<'_>) -> Option<String> {
     None.or_else(|| cause.downcast_ref().and_then(answer))
         .or_else(|| cause.downcast_ref().and_then(store))
         .or_else(|| cause.downcast_ref().and_then(settings))
         .or_else(|| cause.downcast_ref().and_then(create))
-        .or_else(|| cause.downcast_ref().and_then(transaction))
+        .or_else(|| {
+            let error = cause.downcast_ref();
+            error.and_then(|error| transaction(error, ca))
+        })
         .or_else(|| cause.downcast_ref().and_then(|error| register(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(journal))
         .or_else(|| cause.downcast_ref().and_then(lock))
@@ -100,7 +104,7 @@ fn hint(cause: &Cause, ca: &Path) -> Option<String> {
         .or_else(|| cause.downcast_ref().map(renew_ca))
         .or_else(|| cause.downcast_ref().map(|error| repair(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(request_refusal))
-        .or_else(|| cause.downcast_ref().and_then(sign))
+        .or_else(|| cause.downcast_ref().and_then(|error| sign(error, ca)))
         .or_else(|| {
             let error = cause.downcast_ref();
             error.and_then(|error| selection(error, ca))
@@ -135,13 +139,7 @@ fn answer(error: &AnswerError) -> Option<String> {
 
 fn store(error: &StoreError) -> Option<String> {
     match error {
-        StoreError::NoCa { root, .. } => {
-            let root = root.to_string_lossy();
-            let make = shell_line(&["mailca", "init", &root]);
-            Some(format!(
-                "make one with {make}, or name another with --ca DIR"
-            ))
-        }
+        StoreError::NoCa { root, config, .. } => Some(no_ca(root, config.as_deref())),
         StoreError::NoKey(path) => {
             let path = path.display();
             Some(format!("put the CA's private key into {path}"))
@@ -150,8 +148,56 @@ fn store(error: &StoreError) -> Option<String> {
     }
 }
 
+// Where there is something like a CA, its settings say where its files are.
+fn no_ca(root: &Path, config: Option<&Path>) -> String {
+    if let Some(config) = config {
+        let config = config.display();
+        return format!("put it there, or change the path in {config}");
+    }
+    if let Some(found) = layout::settings_in(root) {
+        let place = Place {
+            ca: root,
+            config: Some(&found),
+        };
+        return format!("try {}", invocation(place, &["status"]));
+    }
+    if layout::is_like_ca(root) {
+        let layout = Layout::of(root).unwrap_or(&layout::STANDARD);
+        return format!("say where it is: {}", settings_for(root, layout));
+    }
+    let make = shell_line(&["mailca", "init", &root.to_string_lossy()]);
+    format!("make one with {make}, or name another with --ca DIR")
+}
+
+// The command that writes an openssl.cnf for a CA with these names.
+fn settings_for(root: &Path, layout: &Layout) -> String {
+    let path = |name: &str, value: &str| format!("{name} = $dir/{value}");
+    let lines = [
+        "[ca]".into(),
+        "default_ca = CA_default".into(),
+        "[CA_default]".into(),
+        "dir = .".into(),
+        path("certificate", layout.certificate),
+        path("private_key", layout.private_key),
+        path("database", layout.database),
+        path("serial", layout.serial),
+        path("crlnumber", layout.crl_number),
+        path("new_certs_dir", layout.new_certs_dir),
+        path("crl", layout.crl),
+    ];
+    let lines = lines.iter().map(String::as_str);
+    let words: Vec<&str> = ["printf", "%s\\n"].into_iter().chain(lines).collect();
+    let file = root.join("openssl.cnf");
+    let file = shell_line(&[&file.to_string_lossy()]);
+    format!("{} > {file}", shell_line(&words))
+}
+
 fn settings(error: &SettingsError) -> Option<String> {
     match error {
+        SettingsError::Ambiguous { root, layouts } => {
+            let first = layouts.first()?;
+            Some(format!("say which it is: {}", settings_for(root, first)))
+        }
         SettingsError::Elsewhere { leads_to, .. } => Some(format!(
             "say --ca {}, or change dir in the file",
             leads_to.display()
@@ -172,14 +218,13 @@ fn create(error: &CreateError) -> Option<String> {
     }
 }
 
-fn transaction(error: &TransactionError) -> Option<String> {
+fn transaction(error: &TransactionError, ca: Place<'_>) -> Option<String> {
     match error {
         TransactionError::Pending(_) | TransactionError::Recovery(_) => {
             Some("mend the cause; the next mailca command that writes finishes it".into())
         }
-        TransactionError::RequestHoldsKey(path) => {
-            let root = path.parent().unwrap_or(path);
-            let sign = invocation(root, &["sign"]);
+        TransactionError::RequestHoldsKey(_) => {
+            let sign = invocation(ca, &["sign"]);
             Some(format!("sign it first ({sign}), then move it away"))
         }
         TransactionError::Serial { .. } => {
@@ -189,7 +234,7 @@ fn transaction(error: &TransactionError) -> Option<String> {
     }
 }
 
-fn register(error: &RegisterError, ca: &Path) -> Option<String> {
+fn register(error: &RegisterError, ca: Place<'_>) -> Option<String> {
     match error {
         RegisterError::NotUnique { serial, .. } => {
             let revoke = invocation(ca, &["revoke", serial, "--reason", "superseded"]);
@@ -239,13 +284,13 @@ fn register(error: &RegisterError, ca: &Path) -> Option<String> {
 
 /// The command that puts a revocation back which the register has lost.
 #[must_use]
-pub fn revocation_again(ca: &Path, serial: &str, revocation: &Revocation) -> String {
+pub fn revocation_again(ca: Place<'_>, serial: &str, revocation: &Revocation) -> String {
     openssl_revoke(ca, serial) + &openssl_reason(revocation)
 }
 
-fn openssl_revoke(ca: &Path, serial: &str) -> String {
+fn openssl_revoke(ca: Place<'_>, serial: &str) -> String {
     let file = format!("newcerts/{serial}.pem");
-    let enter = shell_line(&["cd", &ca.to_string_lossy()]);
+    let enter = shell_line(&["cd", &ca.ca.to_string_lossy()]);
     let revoke = shell_line(&["openssl", "ca", "-config", "openssl.cnf", "-revoke", &file]);
     format!("{enter} && {revoke}")
 }
@@ -289,7 +334,7 @@ fn name(error: &NameError) -> Option<String> {
     }
 }
 
-fn refusal(error: &Refusal, ca: &Path) -> String {
+fn refusal(error: &Refusal, ca: Place<'_>) -> String {
     match error {
         Refusal::CaExpired { .. } => invocation(ca, &["renew-ca"]),
         Refusal::CaNotYetValid { .. } => {
@@ -334,14 +379,14 @@ fn refusal(error: &Refusal, ca: &Path) -> String {
     }
 }
 
-fn issue(error: &IssueRefusal, ca: &Path) -> String {
+fn issue(error: &IssueRefusal, ca: Place<'_>) -> String {
     match error {
         IssueRefusal::Differs { .. } => "--replace issues another and makes it the host's".into(),
         IssueRefusal::KeyGone { .. } | IssueRefusal::Revoked { .. } => {
             "--replace issues another, with a new key".into()
         }
         IssueRefusal::OtherKeyWaits { folder, .. } => {
-            let aside = shell_line(&["mv", &folder.to_string_lossy(), &ca.to_string_lossy()]);
+            let aside = shell_line(&["mv", &folder.to_string_lossy(), &ca.ca.to_string_lossy()]);
             format!("leave out --key-type to use it, or move it away: {aside}")
         }
         IssueRefusal::NotText(_) | IssueRefusal::NoHosts(_) => {
@@ -350,7 +395,7 @@ fn issue(error: &IssueRefusal, ca: &Path) -> String {
     }
 }
 
-fn renew(error: &RenewRefusal, ca: &Path) -> String {
+fn renew(error: &RenewRefusal, ca: Place<'_>) -> String {
     match error {
         RenewRefusal::Revoked {
             host,
@@ -371,6 +416,9 @@ fn renew(error: &RenewRefusal, ca: &Path) -> String {
                 "leave out --revoke-old: {}",
                 invocation(ca, &["renew", host])
             )
+        }
+        RenewRefusal::CaCertificate { .. } => {
+            "have its CA make a request, and sign that with openssl ca -extensions SECTION".into()
         }
         RenewRefusal::OtherName { title, .. } => {
             format!(
@@ -410,7 +458,7 @@ fn renew_ca(error: &RenewCaRefusal) -> String {
     }
 }
 
-fn repair(error: &RepairRefusal, ca: &Path) -> String {
+fn repair(error: &RepairRefusal, ca: Place<'_>) -> String {
     match error {
         RepairRefusal::Unproven(_) => format!(
             "where you know that none of them was: {}",
@@ -434,12 +482,9 @@ fn request_refusal(error: &RequestRefusal) -> Option<String> {
     }
 }
 
-fn sign(error: &SignError) -> Option<String> {
+fn sign(error: &SignError, ca: Place<'_>) -> Option<String> {
     match error {
-        SignError::NoRequest(path) => {
-            let root = path.parent().unwrap_or(path);
-            Some(invocation(root, &["req", "mail.example.com"]))
-        }
+        SignError::NoRequest(_) => Some(invocation(ca, &["req", "mail.example.com"])),
         SignError::Key { name, source } => match source {
             KeyError::PassphraseRequired => Some(format!(
                 "decrypt the key in the file: openssl pkey -in {name}"
@@ -454,7 +499,7 @@ fn sign(error: &SignError) -> Option<String> {
     }
 }
 
-fn selection(error: &SelectionError, ca: &Path) -> Option<String> {
+fn selection(error: &SelectionError, ca: Place<'_>) -> Option<String> {
     match error {
         SelectionError::Nothing { .. } => {
             Some("name the file of the certificate, or another CA with --ca DIR".into())
@@ -491,7 +536,7 @@ fn revoke(error: &RevokeRefusal) -> Option<String> {
     }
 }
 
-fn crl(error: &CrlRefusal, ca: &Path) -> String {
+fn crl(error: &CrlRefusal, ca: Place<'_>) -> String {
     let renew = invocation(ca, &["renew-ca"]);
     match error {
         CrlRefusal::MayNotSign(_) | CrlRefusal::CaExpired { .. } => {
@@ -566,7 +611,7 @@ fn key(error: &KeyError) -> Option<String> {
     }
 }
 
-fn emit(error: &EmitError, ca: &Path) -> Option<String> {
+fn emit(error: &EmitError, ca: Place<'_>) -> Option<String> {
     match error {
         EmitError::Ambiguous(hosts) => {
             let first = hosts.first().map_or("HOST", String::as_str);
@@ -587,7 +632,7 @@ fn emit(error: &EmitError, ca: &Path) -> Option<String> {
     }
 }
 
-fn emit_systemd(error: &EmitSystemdError, ca: &Path) -> String {
+fn emit_systemd(error: &EmitSystemdError, ca: Place<'_>) -> String {
     match error {
         EmitSystemdError::NoKey(_) => "run it on the machine that has the CA key".into(),
         EmitSystemdError::NoDirectory(path) if path.exists() => {

@@ -63,7 +63,7 @@ impl fmt::Display for Report {
             "  private key  private/cakey.pem, {}, {encrypted}",
             self.key
         )?;
-        let next = report::invocation(directory, &["issue", "mail.example.com"]);
+        let next = report::invocation(&**directory, &["issue", "mail.example.com"]);
         writeln!(f, "next: {next}")
     }
 }

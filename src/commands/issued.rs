@@ -50,7 +50,6 @@ impl Report {
         certificate: &Certificate,
         host: Option<&str>,
     ) -> Self {
-        let root = &store.settings.root;
         Self {
             changed,
             name: None,
@@ -67,7 +66,7 @@ impl Report {
             renews: None,
             title: text::one_line(&certificate.title()),
             out: None,
-            next: host.map(|host| report::invocation(root, &["emit-mc", host])),
+            next: host.map(|host| report::invocation(store, &["emit-mc", host])),
         }
     }
 }

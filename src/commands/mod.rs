@@ -36,10 +36,21 @@ use anyhow::Result;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
-use crate::report::Outcome;
+use crate::report::{Outcome, Place};
+use crate::store::Store;
 use session::Session;
 
 pub use status::unknown;
+
+impl<'a> From<&'a Store> for Place<'a> {
+    fn from(store: &'a Store) -> Self {
+        let settings = &store.settings;
+        Self {
+            ca: &settings.root,
+            config: settings.given_file(),
+        }
+    }
+}
 
 /// Runs a command.
 ///

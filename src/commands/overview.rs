@@ -45,12 +45,10 @@ impl Overview {
     /// Looks at a CA. `notice` is how long before its end something needs attention, where that is
     /// not left to mailca.
     pub fn of(store: &Store, session: &Session<'_>, notice: Option<Duration>) -> Result<Self> {
-        let config = session.global.config.as_ref();
         let watch = Watch {
             store,
             now: session.context.now(),
             notice,
-            config: config.map(|path| path.to_string_lossy().into_owned()),
         };
         watch.overview()
     }

@@ -81,6 +81,9 @@ pub enum RenewRefusal {
         serial: String,
         register: PathBuf,
     },
+    /// Another one would be no CA's.
+    #[error("{serial} of {title} is a CA certificate, and mailca issues none")]
+    CaCertificate { title: String, serial: String },
     /// Somebody renamed a host's folder.
     #[error("{} holds the certificate of {title}", .folder.display())]
     OtherName { folder: PathBuf, title: String },
@@ -290,7 +293,7 @@ fn due(
     });
     if found.len() < all {
         let (count, end) = (all - found.len(), report::date(end));
-        let renew = report::invocation(&store.settings.root, &["renew-ca"]);
+        let renew = report::invocation(store, &["renew-ca"]);
         session.warn(&format!(
             "{count} of the certificates due end with the CA certificate, on {end}, and none would last longer: {renew}"
         ));
@@ -313,6 +316,12 @@ fn prepare<'a>(
     now: OffsetDateTime,
 ) -> Result<(Case<'a>, Facts)> {
     let Old { certificate, host } = old;
+    if certificate.is_ca {
+        bail!(RenewRefusal::CaCertificate {
+            title: certificate.title(),
+            serial: certificate.serial.to_string(),
+        });
+    }
     let has_ended = certificate.not_after < now || status == Some(&Status::Expired);
     check(args, &certificate, host.is_some(), status, has_ended, store)?;
     let revoke = args.revoke_old && !has_ended;

@@ -269,7 +269,6 @@ fn warn(session: &mut Session<'_>, store: &Store, hosts: &Concerned) -> Result<(
 }
 
 fn next(store: &Store, hosts: &Concerned, now: OffsetDateTime) -> Result<Vec<String>> {
-    let root = &store.settings.root;
     let mut next = Vec::new();
     if hosts.hosts_total > 0 {
         let certificate = store.settings.certificate.display();
@@ -280,17 +279,17 @@ fn next(store: &Store, hosts: &Concerned, now: OffsetDateTime) -> Result<Vec<Str
     if !hosts.bound_hosts.is_empty() {
         let bound = hosts.bound_hosts.iter().map(String::as_str);
         let words: Vec<&str> = ["renew"].into_iter().chain(bound).collect();
-        next.push(report::invocation(root, &words));
+        next.push(report::invocation(store, &words));
     }
     if hosts.ending_with_it > 0 {
         let days = (store.certificate.not_after - now).whole_days().abs() + 1;
         let window = format!("{days}d");
-        next.push(report::invocation(root, &["renew", "--expiring", &window]));
+        next.push(report::invocation(store, &["renew", "--expiring", &window]));
     }
     let crl = store.crl()?;
     let has_ended = crl.is_some_and(|crl| crl.next_update.is_none_or(|end| end < now));
     if has_ended || !store.certificate.may_sign_crls {
-        next.push(report::invocation(root, &["crl"]));
+        next.push(report::invocation(store, &["crl"]));
     }
     Ok(next)
 }

@@ -39,6 +39,9 @@ struct Report {
     undecided: Vec<String>,
     #[serde(skip)]
     is_plan: bool,
+    /// the command after this one
+    #[serde(skip)]
+    next: String,
 }
 
 pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
@@ -103,6 +106,7 @@ fn outcome(
         assumed_valid: plan.unproven,
         undecided: plan.undecided,
         is_plan,
+        next: report::invocation(store, &[if is_plan { "repair" } else { "check" }]),
     };
     let mut outcome = Outcome::of(&report)?;
     let is_left = !report.undecided.is_empty() || (is_plan && !report.actions.is_empty());
@@ -141,7 +145,6 @@ impl fmt::Display for Report {
         for undecided in &self.undecided {
             writeln!(f, "undecided: {}", text::sentence(undecided))?;
         }
-        let next = if self.is_plan { "repair" } else { "check" };
-        writeln!(f, "next: {}", report::invocation(&self.directory, &[next]))
+        writeln!(f, "next: {}", self.next)
     }
 }

@@ -167,7 +167,7 @@ fn in_ca(
         key: next.clone(),
         key_type: key.kind().to_string(),
         request: store.request_path(),
-        next: Some(report::invocation(&store.settings.root, &["sign"])),
+        next: Some(report::invocation(&store, &["sign"])),
     };
     if args.if_missing {
         let current = store.hosts.current(&file_name).join(hosts::KEY);

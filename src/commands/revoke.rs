@@ -254,13 +254,12 @@ fn servers(store: &Store, revoked: &[Revoked], has_crl: bool) -> Result<String> 
 }
 
 fn next(store: &Store, revoked: &[Revoked], crl: Option<&NewCrl>) -> Vec<String> {
-    let root = &store.settings.root;
     let hosts = revoked.iter().filter_map(|it| it.host.as_deref());
     let mut next: Vec<String> = hosts
-        .map(|host| report::invocation(root, &["issue", host, "--replace"]))
+        .map(|host| report::invocation(store, &["issue", host, "--replace"]))
         .collect();
     if crl.is_none() {
-        next.push(report::invocation(root, &["crl"]));
+        next.push(report::invocation(store, &["crl"]));
     }
     next
 }

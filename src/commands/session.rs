@@ -1,6 +1,6 @@
 //! What commands share: the CA directory they were told, and the questions they ask.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Error, Result, bail};
@@ -13,7 +13,7 @@ use crate::pki::general_name::{self, GeneralNameError};
 use crate::pki::key::{KeyError, Passphrase, PrivateKey};
 use crate::pki::serial::SerialNumber;
 use crate::pki::text;
-use crate::report::{self, Failure};
+use crate::report::{self, Failure, Place};
 use crate::store::{Store, StoreError};
 use crate::sys::files;
 use crate::sys::passphrase::{self, Source, Sources};
@@ -51,14 +51,14 @@ pub struct Session<'a> {
     pub global: &'a Global,
     pub context: &'a mut Context,
     /// puts an error of a command in a CA directory into words
-    in_words: fn(&Error, &Path) -> Failure,
+    in_words: fn(&Error, Place<'_>) -> Failure,
 }
 
 impl<'a> Session<'a> {
     pub fn new(
         global: &'a Global,
         context: &'a mut Context,
-        in_words: fn(&Error, &Path) -> Failure,
+        in_words: fn(&Error, Place<'_>) -> Failure,
     ) -> Self {
         Self {
             global,
@@ -74,8 +74,8 @@ impl<'a> Session<'a> {
 
     /// The same for when the session is in use.
     pub fn explainer(&self) -> impl Fn(&Error) -> Failure + use<> {
-        let (in_words, ca) = (self.in_words, self.ca_dir());
-        move |error| in_words(error, &ca)
+        let (in_words, global) = (self.in_words, self.global.clone());
+        move |error| in_words(error, (&global).into())
     }
 
     pub fn ca_dir(&self) -> PathBuf {

@@ -394,13 +394,12 @@ fn finish(store: &Store, done: Done) -> Result<Outcome> {
     let (certificates, failures) = (done.reports, done.failures);
     let changed = certificates.iter().any(|report| report.changed);
     let exit = failures.exit(certificates.len());
-    let root = &store.settings.root;
     let first = certificates
         .iter()
         .find(|one| one.changed && one.host.is_some());
     let next = first
         .and_then(|one| one.host.as_deref())
-        .map(|host| report::invocation(root, &["emit-mc", host]) + " >> /etc/mail/sendmail.mc");
+        .map(|host| report::invocation(store, &["emit-mc", host]) + " >> /etc/mail/sendmail.mc");
     let mut outcome = Outcome::of(&Reports {
         changed,
         certificates,

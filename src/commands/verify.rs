@@ -178,7 +178,7 @@ fn in_file(path: &Path, session: &mut Session<'_>) -> Result<Vec<Certificate>> {
 fn in_directory(given: &Path, store: &Store) -> Result<Vec<Certificate>> {
     let text = given.to_string_lossy();
     if let Ok(serial) = text.parse::<SerialNumber>() {
-        let path = store.certificate_path(&serial);
+        let path = store.kept_certificate(&serial);
         if files::exists(&path) {
             return certificates_in(&path);
         }

@@ -36,7 +36,11 @@ pub(super) fn find(
         })
         .collect();
     if folder.is_dir() {
-        known.extend(files::list(folder, |_| true)?.into_iter().filter_map(read));
+        known.extend(
+            files::list(folder, |_| true)?
+                .iter()
+                .flat_map(|path| read(path)),
+        );
     }
     known.retain(|one| one.certificate.is_ca);
     loop {
@@ -54,9 +58,13 @@ pub(super) fn find(
     }
 }
 
-// What is no certificate, or not readable, is none of its issuers.
-fn read(path: PathBuf) -> Option<Issuer> {
-    let bytes = files::read(&path).ok()?;
-    let certificate = Certificate::from_pem_or_der(&bytes).ok()?;
-    Some(Issuer { path, certificate })
+// A file may hold a whole chain. What is no certificate, or not readable, is none of its issuers.
+fn read(path: &Path) -> Vec<Issuer> {
+    let bytes = files::read(path).ok();
+    let read = bytes.and_then(|bytes| Certificate::all_from_pem_or_der(&bytes).ok());
+    let issuer = |certificate| Issuer {
+        path: path.to_owned(),
+        certificate,
+    };
+    read.into_iter().flatten().map(issuer).collect()
 }

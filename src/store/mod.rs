@@ -9,6 +9,7 @@ pub mod hosts;
 pub mod index;
 pub mod issuers;
 pub mod journal;
+pub mod layout;
 pub mod register;
 pub mod renewal;
 pub mod repair;
@@ -50,6 +51,8 @@ pub enum StoreError {
         root: PathBuf,
         /// where its CA certificate should be
         certificate: PathBuf,
+        /// the settings that say so
+        config: Option<PathBuf>,
     },
     /// The CA certificate cannot be read.
     #[error("{}: {source}", .path.display())]
@@ -203,6 +206,20 @@ impl Store {
         self.settings.new_certs_dir.join(format!("{serial}.pem"))
     }
 
+    /// Where an issued certificate is kept: in newcerts, or where easy-rsa has moved it.
+    #[must_use]
+    pub fn kept_certificate(&self, serial: &SerialNumber) -> PathBuf {
+        let path = self.certificate_path(serial);
+        if !files::exists(&path) {
+            let folder = self.settings.root.join(layout::REVOKED);
+            let moved = folder.join(format!("{serial}.crt"));
+            if files::exists(&moved) {
+                return moved;
+            }
+        }
+        path
+    }
+
     /// The link in crl/ by which daemons find the current CRL, under OpenSSL's hash of its issuer,
     /// and what it leads to. Another CA's CRL may have the first number of that hash.
     ///
@@ -248,6 +265,7 @@ fn ca_certificate(settings: &Settings, pending: &[Step]) -> Result<Zeroizing<Vec
         None => files::read_if_there(path)?.ok_or_else(|| StoreError::NoCa {
             root: settings.root.clone(),
             certificate: path.clone(),
+            config: settings.file.clone(),
         }),
     }
 }

@@ -466,7 +466,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub fn issued(&self, serial: &SerialNumber) -> Result<Option<Certificate>, StoreError> {
-        let path = self.certificate_path(serial);
+        let path = self.kept_certificate(serial);
         let Some(bytes) = files::read_if_there(&path)? else {
             return Ok(None);
         };

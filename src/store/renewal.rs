@@ -13,10 +13,17 @@ use crate::pki::serial::SerialNumber;
 use crate::sys::files::{self, FileError};
 
 impl Store {
-    /// `certs/cacert-SERIAL.pem`, where a CA certificate is kept after its time.
+    /// `certs/cacert-SERIAL.pem`, where a CA certificate is kept after its time; beside `certs` where
+    /// that is for the certificates issued.
     #[must_use]
     pub fn kept_path(&self, serial: &SerialNumber) -> PathBuf {
-        self.settings.certs.join(format!("cacert-{serial}.pem"))
+        let settings = &self.settings;
+        let folder = if settings.certs == settings.new_certs_dir {
+            super::parent(&settings.certs)
+        } else {
+            &settings.certs
+        };
+        folder.join(format!("cacert-{serial}.pem"))
     }
 
     /// Whether a certificate has this serial number: the CA's own, now or before, or one that it
@@ -61,10 +68,11 @@ impl Transaction<'_> {
     pub fn replace_ca(&mut self, new: &Certificate) -> Result<Vec<PathBuf>, TransactionError> {
         let old = &self.store.certificate;
         let settings = &self.store.settings;
-        files::create_dirs(&settings.certs)?;
+        let kept = self.store.kept_path(&old.serial);
+        files::create_dirs(super::parent(&kept))?;
         let mut steps = vec![
             Step::WriteFile {
-                path: self.relative(&self.store.kept_path(&old.serial)),
+                path: self.relative(&kept),
                 text: old.to_pem(),
             },
             Step::WriteFile {

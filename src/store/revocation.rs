@@ -13,7 +13,7 @@ use super::index::{self, Change, Row};
 use super::register::{Holders, Recorded, RegisterError, revocation_in_words};
 use super::staged::Staged;
 use super::steps::Step;
-use super::transaction::{Transaction, TransactionError};
+use super::transaction::{Transaction, TransactionError, number_in};
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::{CertificateList, CertificateListError};
 use crate::pki::crl::Entries;
@@ -285,14 +285,9 @@ impl Transaction<'_> {
             path: path.clone(),
             source,
         };
-        let first = || SerialNumber::from_be_bytes(&[1]).map_err(bad);
         let mut number = match files::read_if_there(path)? {
-            Some(text) => match String::from_utf8_lossy(&text).trim() {
-                // Some CAs begin with zero.
-                zero if !zero.is_empty() && zero.bytes().all(|digit| digit == b'0') => first()?,
-                digits => digits.parse().map_err(bad)?,
-            },
-            None => first()?,
+            Some(text) => number_in(&text).map_err(bad)?,
+            None => SerialNumber::from_be_bytes(&[1]).map_err(bad)?,
         };
         let current = self.store.crl()?.and_then(|crl| crl.number);
         if let Some(current) = current.filter(|current| *current >= number) {

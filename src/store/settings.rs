@@ -7,11 +7,13 @@ use thiserror::Error;
 use time::Duration;
 
 use super::conf::{Conf, ConfError};
+use super::layout::{self, Layout};
 use crate::pki::key::Digest;
 use crate::pki::policy::{Policy, PolicyError};
 use crate::pki::profile::Profile;
 use crate::sys::files::{self, FileError};
 
+mod paths;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,14 @@ pub enum SettingsError {
     /// There is no `[ ca ] default_ca`.
     #[error("{} names no default_ca in its section [ ca ]", .0.display())]
     NoDefaultCa(PathBuf),
+    /// Without openssl.cnf, the files may be those of several layouts.
+    #[error("{} has no openssl.cnf, and may be a CA with {}", .root.display(), in_words(.layouts))]
+    Ambiguous {
+        /// the CA directory given
+        root: PathBuf,
+        /// what it may be
+        layouts: Vec<&'static Layout>,
+    },
     /// `dir` leads elsewhere, and there is no CA beside the file either.
     #[error("{} says dir = {dir}, which leads to {}, and {} holds no CA", .file.display(), .leads_to.display(), .root.display())]
     Elsewhere {
@@ -100,7 +110,10 @@ pub struct Settings {
     pub warnings: Vec<String>,
     /// what of the file does not count for what mailca signs, a sentence each
     pub ignored: Vec<String>,
-    file: Option<PathBuf>,
+    /// the settings file, where there is one
+    pub file: Option<PathBuf>,
+    is_given: bool,
+    layout: &'static Layout,
     conf: Conf,
     section: String,
 }
@@ -127,6 +140,13 @@ impl Settings {
         let conf = match &file {
             Some(file) => Conf::read(file, env)?,
             None => Conf::default(),
+        };
+        let layout = match &file {
+            Some(_) => &layout::STANDARD,
+            None => Layout::of(root).map_err(|layouts| SettingsError::Ambiguous {
+                root: root.to_owned(),
+                layouts,
+            })?,
         };
         let section = match (&file, conf.get("ca", "default_ca")) {
             (_, Some(name)) => name.to_owned(),
@@ -156,6 +176,8 @@ impl Settings {
             warnings: Vec::new(),
             ignored: Vec::new(),
             file,
+            is_given: config.is_some(),
+            layout,
             conf,
             section,
         };
@@ -163,6 +185,12 @@ impl Settings {
         settings.read_values()?;
         settings.warn_of_what_is_ignored();
         Ok(settings)
+    }
+
+    /// The settings file, where it is not the one in the CA directory.
+    #[must_use]
+    pub fn given_file(&self) -> Option<&Path> {
+        self.file.as_deref().filter(|_| self.is_given)
     }
 
     /// A file's path as the journal has it: from the root, since a directory that is moved or
@@ -174,68 +202,6 @@ impl Settings {
         let path = absolute(path);
         let below = path.strip_prefix(absolute(&self.root)).map(Path::to_owned);
         below.unwrap_or(path)
-    }
-
-    fn find_paths(&mut self) -> Result<(), SettingsError> {
-        let base = self.file.as_deref().map_or(&*self.root, super::parent);
-        let dir = self.get("dir").map(str::to_owned);
-        let tidy = |path: PathBuf| -> PathBuf { path.components().collect() };
-        let leads_to = dir.as_ref().map(|dir| tidy(base.join(dir)));
-        let elsewhere = leads_to
-            .as_ref()
-            .filter(|leads_to| !is_inside(leads_to, &self.root));
-        if let (Some(dir), Some(leads_to)) = (&dir, elsewhere) {
-            let holds_ca = ["cacert.pem", "private/cakey.pem", "index.txt"]
-                .iter()
-                .any(|name| self.root.join(name).exists());
-            let file = self.file.clone().unwrap_or_default();
-            if !holds_ca {
-                return Err(SettingsError::Elsewhere {
-                    file,
-                    dir: dir.clone(),
-                    leads_to: leads_to.clone(),
-                    root: self.root.clone(),
-                });
-            }
-            self.warnings.push(format!(
-                "{} says dir = {dir}, which leads to {}; the files in {} are used",
-                file.display(),
-                leads_to.display(),
-                self.root.display()
-            ));
-        }
-        let moved = elsewhere.is_some();
-        let path = |name: &str, standard: &str| match self.get(name) {
-            // What was below the old place is looked for below the directory given.
-            Some(value) if moved => {
-                let value = Path::new(value);
-                let below = dir.as_ref().and_then(|dir| value.strip_prefix(dir).ok());
-                below.map_or_else(|| base.join(value), |rest| self.root.join(rest))
-            }
-            Some(value) => base.join(value),
-            None => self.root.join(standard),
-        };
-        let found = (
-            path("certificate", "cacert.pem"),
-            path("private_key", "private/cakey.pem"),
-            path("database", "index.txt"),
-            path("serial", "serial"),
-            path("crlnumber", "crlnumber"),
-            path("new_certs_dir", "newcerts"),
-            path("crl_dir", "crl"),
-            path("crl", "crl/crl.pem"),
-            path("certs", "certs"),
-        );
-        self.certificate = tidy(found.0);
-        self.private_key = tidy(found.1);
-        self.database = tidy(found.2);
-        self.serial = tidy(found.3);
-        self.crl_number = tidy(found.4);
-        self.new_certs_dir = tidy(found.5);
-        self.crl_dir = tidy(found.6);
-        self.crl = tidy(found.7);
-        self.certs = tidy(found.8);
-        Ok(())
     }
 
     fn read_values(&mut self) -> Result<(), SettingsError> {
@@ -392,7 +358,7 @@ impl Settings {
     }
 
     /// Whether the register may hold only one valid certificate for a subject: index.txt.attr
-    /// first, then openssl.cnf, then OpenSSL's default, yes.
+    /// first, then openssl.cnf, then the default of whoever made the directory.
     ///
     /// # Errors
     /// When index.txt.attr cannot be read.
@@ -405,7 +371,7 @@ impl Settings {
             None
         };
         let value = own.or_else(|| self.get("unique_subject").map(str::to_owned));
-        Ok(value.is_none_or(|value| is_yes(&value)))
+        Ok(value.map_or(self.layout.unique_subject, |value| is_yes(&value)))
     }
 
     /// Whether openssl.cnf names the file with the next CRL's number, without which `openssl ca`
@@ -486,9 +452,19 @@ fn says_y(value: Option<&str>) -> bool {
     value.is_some_and(|value| value.starts_with(['y', 'Y']))
 }
 
-fn is_inside(path: &Path, root: &Path) -> bool {
-    match (path.canonicalize(), root.canonicalize()) {
-        (Ok(path), Ok(root)) => path.starts_with(root),
-        _ => false,
-    }
+fn in_words(layouts: &[&Layout]) -> String {
+    let one = |it: &&Layout| {
+        let Layout {
+            certificate,
+            private_key,
+            new_certs_dir,
+            ..
+        } = it;
+        format!("{certificate}, {private_key} and {new_certs_dir}")
+    };
+    layouts
+        .iter()
+        .map(one)
+        .collect::<Vec<_>>()
+        .join(", or with ")
 }

@@ -204,7 +204,7 @@ impl<'a> Transaction<'a> {
             source,
         };
         let mut serial = match files::read_if_there(path)? {
-            Some(text) => String::from_utf8_lossy(&text).trim().parse().map_err(bad)?,
+            Some(text) => number_in(&text).map_err(bad)?,
             None => match index::highest_serial(&settings.database)? {
                 Some(highest) if highest >= *random => highest.plus(random).map_err(bad)?,
                 _ => random.clone(),
@@ -219,7 +219,7 @@ impl<'a> Transaction<'a> {
         let mut taken = Vec::with_capacity(count);
         while taken.len() < count {
             let is_free = serial != self.store.certificate.serial
-                && !files::exists(&self.store.certificate_path(&serial));
+                && !files::exists(&self.store.kept_certificate(&serial));
             let next = serial.next().map_err(bad)?;
             if is_free {
                 taken.push(serial);
@@ -521,6 +521,17 @@ impl Store {
             _ => Err(TransactionError::RequestHoldsKey(path)),
         }
     }
+}
+
+/// The number in a file such as `serial`: as OpenSSL reads it, without what stands behind it, but
+/// some CAs begin with zero, which no number may be.
+pub(super) fn number_in(text: &[u8]) -> Result<SerialNumber, SerialError> {
+    let text = String::from_utf8_lossy(text);
+    let digits = text.split_whitespace().next().unwrap_or_default();
+    if !digits.is_empty() && digits.bytes().all(|digit| digit == b'0') {
+        return SerialNumber::from_be_bytes(&[1]);
+    }
+    digits.parse()
 }
 
 fn folder_name(host: &str, serial: &SerialNumber) -> String {

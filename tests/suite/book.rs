@@ -1,7 +1,7 @@
 //! Listing 6.2 of the book, made by OpenSSL as it stands there, and then
 //! mailca: a directory that mailca did not make.
 
-use super::support::{BASE_MC, Ca, Sendmail, User};
+use super::support::{BASE_MC, Ca, Sendmail, TestDir, User};
 use super::support::{require, run, s_client_starttls, users};
 
 const HOST: &str = "mail.example.test";
@@ -11,7 +11,13 @@ const STOCK: &str = "/etc/ssl/openssl.cnf";
 /// after: what `script` says.
 pub fn listing(user: User, script: &str) -> Ca {
     let ca = Ca::unmade(user);
-    ca.dir.create_dir("CA");
+    fill(&ca.dir, script);
+    ca
+}
+
+/// The same in `CA` of a directory that has the passphrase in the file `pass`.
+pub fn fill(dir: &TestDir, script: &str) {
+    dir.create_dir("CA");
     let listing = format!(
         "umask 022
         mkdir certs crl newcerts private
@@ -36,11 +42,10 @@ pub fn listing(user: User, script: &str) -> Ca {
          authorityKeyIdentifier = keyid:always, issuer\n"
             .into()
     };
-    ca.write("openssl.cnf", &settings);
-    let mut shell = ca.dir.command("sh");
-    shell.current_dir(ca.file("."));
+    dir.write("CA/openssl.cnf", &settings);
+    let mut shell = dir.command("sh");
+    shell.current_dir(dir.path().join("CA"));
     run(shell.args(["-e", "-c", &listing])).exits(0);
-    ca
 }
 
 const EDITED: &str = "sed -i 's|= ./demoCA|= .|' openssl.cnf";

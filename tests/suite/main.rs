@@ -4,6 +4,7 @@
 mod book;
 mod clock;
 mod decade;
+mod directories;
 mod docs;
 mod faithful;
 mod full_disk;

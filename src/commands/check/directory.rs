@@ -339,7 +339,6 @@ impl Words<'_> {
     fn crl(&mut self) {
         let crl = &self.store.settings.crl;
         let rows = &self.audit.rows;
-        let root = &self.store.settings.root;
         let mut found = Vec::new();
         if !rows.unlisted.is_empty() {
             let reason = format!(
@@ -349,7 +348,7 @@ impl Words<'_> {
                 some(rows.unlisted.iter())
             );
             let finding = Finding::new(Severity::Critical, "crl-incomplete", crl, reason);
-            let remedy = report::invocation(root, &["crl"]);
+            let remedy = report::invocation(self.store, &["crl"]);
             found.push(finding.of(rows.unlisted.iter()).remedy(remedy));
         }
         let unrecorded = &self.audit.unrecorded;

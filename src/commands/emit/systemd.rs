@@ -177,16 +177,13 @@ fn with_into(args: &EmitSystemd, session: &Session<'_>) -> String {
         .deploy_hook
         .as_deref()
         .map(|hook| hook.to_string_lossy());
-    let config = session.global.config.as_deref().map(Path::to_string_lossy);
-    for (option, value) in [("--deploy-hook", &hook), ("--config", &config)] {
-        if let Some(value) = value {
-            words.extend([option, value]);
-        }
+    if let Some(hook) = &hook {
+        words.extend(["--deploy-hook", hook]);
     }
     if args.name != "mailca" {
         words.extend(["--name", &args.name]);
     }
-    report::invocation(&session.ca_dir(), &words)
+    report::invocation(session.global, &words)
 }
 
 fn next(args: &EmitSystemd, job: &Job) -> Vec<String> {

@@ -37,8 +37,6 @@ pub struct Watch<'a> {
     pub now: OffsetDateTime,
     /// `--expiring`
     pub notice: Option<Duration>,
-    /// `--config`, which the commands that help need too
-    pub config: Option<String>,
 }
 
 impl Watch<'_> {
@@ -189,9 +187,8 @@ impl Watch<'_> {
                 "incomplete",
                 format!("has lost the revocation of {serial}, revoked on {revocation}"),
             );
-            let root = &store.settings.root;
             item.remedy = Some(failure::revocation_again(
-                root,
+                store.into(),
                 &serial.to_string(),
                 &revocation,
             ));
@@ -455,9 +452,7 @@ impl Watch<'_> {
     }
 
     fn mailca(&self, words: &[&str]) -> String {
-        let config = self.config.as_deref();
-        let config = config.map_or_else(Vec::new, |file| vec!["--config", file]);
-        report::invocation(&self.store.settings.root, &[&config, words].concat())
+        report::invocation(self.store, words)
     }
 }
 

@@ -5,6 +5,7 @@ mod ca;
 mod clock;
 mod dir;
 pub mod invariants;
+pub mod layouts;
 mod node_exporter;
 mod run;
 mod sendmail;

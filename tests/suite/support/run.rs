@@ -152,6 +152,11 @@ pub fn find(tool: &str) -> Option<PathBuf> {
         "node_exporter" => {
             return below_target("node-exporter/usr/bin/prometheus-node-exporter");
         }
+        "easyrsa" => return below_target("easy-rsa/usr/share/easy-rsa/easyrsa"),
+        "CA.pl" => {
+            let file = PathBuf::from("/usr/lib/ssl/misc/CA.pl");
+            return Some(file).filter(|file| file.is_file());
+        }
         "systemd" => return systemd(),
         _ => {}
     }
