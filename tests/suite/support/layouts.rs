@@ -70,6 +70,16 @@ pub fn all() -> Vec<(&'static str, Maker)> {
     ]
 }
 
+/// The one of that name.
+#[track_caller]
+pub fn named(name: &str) -> Option<Layout> {
+    let (_, make) = all()
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .expect("the name of a layout");
+    make()
+}
+
 /// `C=US, O=Example` and a CN.
 pub fn subject(name: &str) -> String {
     format!("/C=US/ST=California/O=Example/CN={name}")
@@ -231,8 +241,9 @@ impl Layout {
         run_with(&mut command, input).exits(0);
     }
 
+    /// easyrsa with these words.
     #[track_caller]
-    fn easyrsa(&self, args: &[&str]) {
+    pub fn easyrsa(&self, args: &[&str]) {
         let program = find("easyrsa").expect("easyrsa");
         let mut command = self.dir.command(program.to_str().expect("UTF-8"));
         self.in_easy_rsa(&mut command);
@@ -244,13 +255,13 @@ impl Layout {
         let program = find("easyrsa").expect("easyrsa");
         command.env("EASYRSA", program.parent().expect("its folder"));
         command.env("EASYRSA_PKI", self.file("."));
-        command.env("EASYRSA_REQ_CN", "Example CA");
         let settings = [
             ("CERT_EXPIRE", "825"),
             ("CRL_DAYS", "180"),
             ("DIGEST", "sha256"),
             ("KEY_SIZE", "2048"),
             ("DN", "cn_only"),
+            ("REQ_CN", "Example CA"),
             ("REQ_COUNTRY", "US"),
             ("REQ_PROVINCE", "California"),
             ("REQ_CITY", "San Francisco"),
@@ -350,7 +361,11 @@ pub fn book() -> Option<Layout> {
         run_in: "CA",
         config: "CA/openssl.cnf",
     };
-    let layout = Layout::new("book", "CA", STANDARD, tool);
+    let names = Names {
+        crl: "crl.pem",
+        ..STANDARD
+    };
+    let layout = Layout::new("book", "CA", names, tool);
     crate::book::fill(
         &layout.dir,
         "sed -i 's|= ./demoCA|= .|' openssl.cnf; : >index.txt; echo 01 >serial; rm newreq.pem",
@@ -493,7 +508,7 @@ pub fn easy_rsa() -> Option<Layout> {
     };
     let layout = Layout::new("easy-rsa", "pki", names, Tool::EasyRsa);
     layout.easyrsa(&["init-pki"]);
-    layout.easyrsa(&["build-ca", "nopass"]);
+    layout.easyrsa(&["--req-cn=Example CA", "build-ca", "nopass"]);
     Some(layout)
 }
 
@@ -677,7 +692,7 @@ pub fn db_folder() -> Option<Layout> {
         database: "db/index",
         serial: "db/serial",
         new_certs_dir: "certs",
-        crl: "root-ca.crl",
+        ..STANDARD
     };
     let tool = Tool::OpensslCa {
         run_in: "root-ca",
