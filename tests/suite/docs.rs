@@ -14,12 +14,13 @@ use std::time::Duration;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
+use super::support::layouts;
 use super::support::{BASE_MC, Sendmail, TestDir, User, require, run, s_client_starttls};
 
 mod operations;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const PASSPHRASE: &str = "docs";
+const PASSPHRASE: &str = layouts::PASSPHRASE;
 
 #[test]
 fn the_readme_leads_to_starttls() {
@@ -173,6 +174,40 @@ fn a_successor_is_trusted_beside_the_ca_and_then_alone() {
 }
 
 #[test]
+fn a_ca_that_another_tool_made_is_used_where_it_is() {
+    let mut page = Page::read("docs/existing-ca.md");
+    for (section, name, place) in [
+        ("CA.pl", "demoCA", "/srv"),
+        (
+            "A root CA and an intermediate one",
+            "tutorial intermediate",
+            "/root",
+        ),
+        ("easy-rsa", "easy-rsa", "/etc/easy-rsa"),
+        ("Settings by another name", "db folder", "/srv"),
+    ] {
+        let Some(layout) = layouts::named(name) else {
+            continue;
+        };
+        if name == "easy-rsa" {
+            layout.easyrsa(&["build-server-full", "mx0.example.com", "nopass"]);
+            layout.easyrsa(&["gen-req", "mx1.example.com", "nopass"]);
+        }
+        let mut host = MailHost::new();
+        host.places.push([place.into(), layout.dir.file("")]);
+        host.places[0][1].pop();
+        host.check(&mut page, section, 0);
+        if name == "easy-rsa" {
+            layout.easyrsa(&["revoke", "mx1.example.com"]);
+            layout.easyrsa(&["gen-crl"]);
+            layout.signs(&["crl"]);
+        }
+        layout.ok(&["list"]);
+    }
+    page.finish();
+}
+
+#[test]
 fn every_json_document_is_as_documented() {
     if !require(&["setsid"]) {
         return;
@@ -203,6 +238,14 @@ fn no_console_block_goes_unchecked() {
     let checked = [
         ("README.md", "From nothing to STARTTLS", 3),
         ("README.md", "You already have a CA", 1),
+        ("docs/existing-ca.md", "CA.pl", 1),
+        (
+            "docs/existing-ca.md",
+            "A root CA and an intermediate one",
+            1,
+        ),
+        ("docs/existing-ca.md", "easy-rsa", 1),
+        ("docs/existing-ca.md", "Settings by another name", 1),
         ("docs/listing-6.2.md", "In one piece", 1),
         ("docs/listing-6.2.md", "Listing 6.3", 1),
         ("docs/successor-ca.md", "Make the new CA", 1),

@@ -6,6 +6,9 @@ use std::process::Command;
 
 use super::{Ran, TestDir, find, require, run, run_with};
 
+/// That of each encrypted CA key, also in the file `pass`.
+pub const PASSPHRASE: &str = "mailca-tests";
+
 /// Where a layout has its files, from [`Layout::ca`].
 #[derive(Clone, Copy)]
 pub struct Names {
@@ -88,9 +91,10 @@ pub fn subject(name: &str) -> String {
 impl Layout {
     fn new(name: &'static str, ca: &'static str, names: Names, tool: Tool) -> Self {
         let dir = TestDir::new();
-        dir.write_secret("pass", "mailca tests\n");
         // OpenSSL takes the second line of a file that it reads twice.
-        dir.write_secret("passout", "mailca tests\n");
+        for file in ["pass", "passout"] {
+            dir.write_secret(file, &format!("{PASSPHRASE}\n"));
+        }
         Self {
             name,
             dir,
