@@ -14,7 +14,7 @@ use crate::mta::Files;
 use crate::mta::sendmail::{self, SendmailError};
 use crate::pki::general_name;
 use crate::pki::key::{EncodedKey, PrivateKey};
-use crate::report::{List, Outcome};
+use crate::report::{self, List, Outcome};
 use crate::store::hosts::{self, CERT, KEY};
 use crate::store::{Store, StoreError};
 use crate::sys::files::{self, FileError};
@@ -81,9 +81,12 @@ pub fn run(args: &EmitMc, session: &mut Session<'_>) -> Result<Outcome> {
     let store = session.open_store()?;
     let host = choose(args, &store, session)?;
     let files = match &args.dir {
-        Some(dir) => elsewhere(dir, &store, &host, args.key.as_deref()),
+        Some(dir) => elsewhere(dir, &store, &host, args.key.as_deref())?,
         None => here(&store, &host, args.key.as_deref())?,
     };
+    if store.trust_file()?.is_none() {
+        session.warn(&untrusted(&store));
+    }
     let lines = sendmail::lines(&files)?;
     if args.dir.is_none() {
         for problem in unsafe_files(&files)? {
@@ -123,7 +126,12 @@ fn choose(args: &EmitMc, store: &Store, session: &mut Session<'_>) -> Result<Str
 }
 
 // On a mail host without a CA the files have the names they have here.
-fn elsewhere(dir: &Path, store: &Store, host: &str, key: Option<&Path>) -> Files {
+fn elsewhere(
+    dir: &Path,
+    store: &Store,
+    host: &str,
+    key: Option<&Path>,
+) -> Result<Files, FileError> {
     let folder = dir.join("hosts").join(host);
     let settings = &store.settings;
     let there = |path: &Path| {
@@ -135,13 +143,43 @@ fn elsewhere(dir: &Path, store: &Store, host: &str, key: Option<&Path>) -> Files
             Path::new(path.file_name().unwrap_or_default())
         })
     };
-    Files {
+    Ok(Files {
         ca_path: dir.to_owned(),
-        ca: there(&settings.certificate),
+        ca: there(&trusted(store)?),
         certificate: folder.join(CERT),
         key: key.map_or_else(|| folder.join(KEY), Path::to_owned),
         crl_path: there(&settings.crl_dir),
-    }
+    })
+}
+
+fn trusted(store: &Store) -> Result<PathBuf, FileError> {
+    let whole = store.trust_file()?;
+    Ok(whole.unwrap_or_else(|| store.settings.certificate.clone()))
+}
+
+// What keeps Sendmail from trusting those whom an intermediate CA certified.
+fn untrusted(store: &Store) -> String {
+    let settings = &store.settings;
+    let (own, certs) = (settings.certificate.display(), settings.certs.display());
+    let last = store.chain().last().map(|(_, last)| last);
+    let remedy = match last.filter(|last| !last.is_self_issued()) {
+        Some(last) => format!("put the certificate of {} into {certs}", last.issuer),
+        None => {
+            let paths = store.chain().map(|(path, _)| path.to_string_lossy());
+            let paths: Vec<_> = paths.collect();
+            let words = ["cat"].into_iter().chain(paths.iter().map(|path| &**path));
+            let chain = settings.certs.join("mailca-chain.pem");
+            let cat = report::shell_line(&words.collect::<Vec<_>>());
+            format!(
+                "{cat} > {}",
+                report::shell_line(&[&chain.to_string_lossy()])
+            )
+        }
+    };
+    format!(
+        "{own} is not its own issuer, and Sendmail trusts nobody whom it certified without those \
+         above it in the same file: {remedy}"
+    )
 }
 
 fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
@@ -153,7 +191,7 @@ fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
     let certificate = store.hosts.certificate(host)?.ok_or_else(not_here)?;
     let files = Files {
         ca_path: files::absolute(&store.settings.root)?,
-        ca: files::absolute(&store.settings.certificate)?,
+        ca: files::absolute(&trusted(store)?)?,
         certificate: files::absolute(&folder)?.join(CERT),
         key: match key {
             Some(given) => files::absolute(given)?,

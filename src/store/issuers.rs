@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Store;
 use crate::pki::certificate::Certificate;
 use crate::sys::files::{self, FileError};
 
@@ -13,6 +14,37 @@ pub struct Issuer {
     pub path: PathBuf,
     /// the certificate
     pub certificate: Certificate,
+}
+
+impl Store {
+    /// The file with the CA's certificate and all those above it, which is the CA's own where it is
+    /// its own issuer: OpenSSL trusts nothing below an intermediate certificate alone.
+    ///
+    /// # Errors
+    /// When `certs` cannot be read.
+    pub fn trust_file(&self) -> Result<Option<PathBuf>, FileError> {
+        let settings = &self.settings;
+        let own = &settings.certificate;
+        if self.certificate.is_self_issued() {
+            return Ok(Some(own.clone()));
+        }
+        let is_whole = |path: &PathBuf| {
+            let there = read(path);
+            self.chain().all(|(_, needed)| {
+                let is_it = |it: &Issuer| it.certificate.as_der() == needed.as_der();
+                there.iter().any(is_it)
+            })
+        };
+        let above = self.issuers.last();
+        if !above.is_some_and(|last| last.certificate.is_self_issued()) {
+            return Ok(None);
+        }
+        let mut files = vec![own.clone()];
+        if settings.certs.is_dir() {
+            files.extend(files::list(&settings.certs, |_| true)?);
+        }
+        Ok(files.into_iter().find(is_whole))
+    }
 }
 
 /// The issuers of `certificate`, the nearest first, as far as they are known: behind it in its own

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::support::layouts::{self, Layout};
+use super::support::{BASE_MC, Sendmail, User, require, s_client_starttls};
 
 /// No serial number stands twice, and every row has its certificate.
 #[track_caller]
@@ -58,7 +59,11 @@ fn lives(layout: &Layout) {
     let mx = layout.file("hosts/mx.example.test/cert.pem");
     layout.verify(&mx).exits(0);
     let lines = layout.ok(&["emit-mc", "mx.example.test"]).stdout;
-    let certificate = layout.file(layout.names.certificate);
+    let certificate = layout.file(if layout.is_root() {
+        layout.names.certificate
+    } else {
+        "certs/ca-chain.cert.pem"
+    });
     assert!(lines.contains(&format!("`{certificate}'")), "{lines}");
     let listed = layout.ok(&["list"]).stdout;
     for host in ["first", "second", "mx"] {
@@ -469,4 +474,46 @@ fn a_ca_certificate_that_a_root_issued_is_not_renewed_as_a_host_s() {
         "{ran}"
     );
     assert!(ran.stdout.contains("renewed mx.example.test"), "{ran}");
+}
+
+#[test]
+fn sendmail_trusts_those_below_a_root_and_an_intermediate() {
+    if !require(&["sendmail", "m4", "cc"]) {
+        return;
+    }
+    let Some(layout) = layouts::named("tutorial intermediate") else {
+        return;
+    };
+    layout.mailca(&SIGNING).exits(0);
+    let request = layout.request("client.example.test");
+    layout.signs(&["sign", &request, "--out", "client.pem"]);
+    let mc = BASE_MC.to_owned() + &layout.ok(&["emit-mc"]).stdout;
+    let sendmail = Sendmail::start(User::me(), &mc);
+    let root = layout.dir.file("ca/certs/ca.cert.pem");
+    let hello = s_client_starttls(sendmail.port, &root, "mx.example.test", &[]);
+    assert!(hello.verified, "{}\n{}", hello.ran, sendmail.log());
+    let [cert, key] = ["client.pem", "client.example.test.key"].map(|name| layout.dir.file(name));
+    let verdict = || sendmail.verdict_on(Some([&cert, &key]));
+    assert_eq!(verdict(), "OK", "{}", sendmail.log());
+    layout.signs(&["issue", "other.example.test"]);
+    layout.signs(&["revoke", "client.example.test"]);
+    assert_eq!(verdict(), "FAIL", "{}", sendmail.log());
+    let pair = ["cert.pem", "key.pem"];
+    let [cert, key] = pair.map(|name| layout.file(&format!("hosts/other.example.test/{name}")));
+    let other = sendmail.verdict_on(Some([&cert, &key]));
+    assert_eq!(other, "OK", "{}", sendmail.log());
+
+    // Without the file, it is said how to make it.
+    layout.sh("rm ca/intermediate/certs/ca-chain.cert.pem");
+    let emit = ["emit-mc", "mx.example.test"];
+    let said = layout.ok(&emit).stderr;
+    assert!(said.contains("put the certificate of "), "{said}");
+    layout.sh("cp ca/certs/ca.cert.pem ca/intermediate/certs");
+    let said = layout.ok(&emit).stderr;
+    let (_, cat) = said.split_once("in the same file: ").unwrap();
+    layout.sh(cat.lines().next().unwrap());
+    let ran = layout.ok(&emit);
+    assert!(!ran.stderr.contains("warning: "), "{ran}");
+    let lines = ran.stdout;
+    assert!(lines.contains("certs/mailca-chain.pem'"), "{lines}");
 }
