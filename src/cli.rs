@@ -142,9 +142,10 @@ pub enum Command {
     Revoke(Revoke),
     /// Publish a new CRL
     ///
-    /// It lists what the register has as revoked, and takes the place of the one before in both forms,
-    /// PEM and DER, and under its hash. A CRL that has expired makes mail servers that read it refuse
-    /// every client certificate: run this once a day with --expiring.
+    /// It lists what the register has as revoked, and what the one before lists and the register has
+    /// no row of. It takes that one's place in both forms, PEM and DER, and under its hash. A CRL that
+    /// has expired makes mail servers that read it refuse every client certificate: run this once a
+    /// day with --expiring.
     Crl(Crl),
     /// Renew certificates
     ///

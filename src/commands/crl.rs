@@ -39,7 +39,7 @@ pub fn run(args: &Crl, session: &mut Session<'_>) -> Result<Outcome> {
     let mut due = None;
     if let Some(before) = args.expiring {
         match present(&store, now, before)? {
-            Present::Fresh(report) => return finish(args, report),
+            Present::Fresh(report) => return finish(args, *report),
             Present::Due(why) => due = Some(why),
         }
     }
@@ -49,6 +49,7 @@ pub fn run(args: &Crl, session: &mut Session<'_>) -> Result<Outcome> {
     let lifetime = args.days.map(|days| Duration::days(days.into()));
     let crl = new_crl::stage(&store, &mut transaction, &key, now, lifetime)?;
     transaction.settle()?.commit(&[], &Holders::none(&store)?)?;
+    crl.warn(session);
     let report = Report {
         changed: true,
         due,
@@ -59,7 +60,7 @@ pub fn run(args: &Crl, session: &mut Session<'_>) -> Result<Outcome> {
 }
 
 enum Present {
-    Fresh(Report),
+    Fresh(Box<Report>),
     Due(String),
 }
 
@@ -83,12 +84,15 @@ fn present(store: &Store, now: OffsetDateTime, before: Duration) -> Result<Prese
             "the one before was valid until {end}"
         )));
     }
-    if let Some(fault) = store.crl_fault(&crl)? {
-        return Ok(Present::Due(in_words(&fault)));
-    }
+    let without_row = match store.crl_fault(&crl)? {
+        None => Vec::new(),
+        // Another one would say no more.
+        Some(CrlFault::WithoutRow(serials)) => serials,
+        Some(fault) => return Ok(Present::Due(in_words(&fault))),
+    };
     let der = store.settings.crl_der();
     let (link, _) = store.hash_link()?;
-    Ok(Present::Fresh(Report {
+    Ok(Present::Fresh(Box::new(Report {
         changed: false,
         due: None,
         crl: NewCrl {
@@ -97,15 +101,17 @@ fn present(store: &Store, now: OffsetDateTime, before: Duration) -> Result<Prese
                 .as_ref()
                 .map_or_else(String::new, ToString::to_string),
             entries: crl.entries().count(),
+            without_row: without_row.iter().map(ToString::to_string).collect(),
             this_update: crl.this_update,
             next_update,
             pem: path.clone(),
             der,
             link,
             bytes: crl.as_der().to_vec(),
+            warning: None,
         },
         next: String::new(),
-    }))
+    })))
 }
 
 fn in_words(fault: &CrlFault) -> String {
@@ -116,6 +122,9 @@ fn in_words(fault: &CrlFault) -> String {
         CrlFault::Entries { listed, recorded } => format!(
             "the one before had {listed} revoked certificates, and the register has {recorded}"
         ),
+        CrlFault::WithoutRow(serials) => {
+            format!("the register has no row of {}", new_crl::some(serials))
+        }
         CrlFault::Missing(path) => format!("{} was missing", path.display()),
         CrlFault::Differs(path) => format!("{} was another one", path.display()),
     }

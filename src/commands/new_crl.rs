@@ -8,11 +8,17 @@ use serde::Serialize;
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
+use super::session::Session;
 use crate::pki::crl::TbsCertList;
 use crate::pki::key::PrivateKey;
+use crate::pki::serial::SerialNumber;
 use crate::report;
 use crate::store::Store;
+use crate::store::revocation::NextEntries;
 use crate::store::transaction::Transaction;
+
+/// How many serial numbers are named.
+const NAMED: usize = 5;
 
 /// Why no CRL can be signed.
 #[derive(Debug, Error)]
@@ -33,6 +39,8 @@ pub enum CrlRefusal {
 pub struct NewCrl {
     pub number: String,
     pub entries: usize,
+    /// the serial numbers of those that the register has no row of
+    pub without_row: Vec<String>,
     #[serde(with = "time::serde::rfc3339")]
     pub this_update: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -42,6 +50,9 @@ pub struct NewCrl {
     pub link: PathBuf,
     #[serde(skip)]
     pub bytes: Vec<u8>,
+    /// what is to be said of those of the CRL before that the register has no row of
+    #[serde(skip)]
+    pub warning: Option<String>,
 }
 
 /// Refuses before any question what nobody would accept.
@@ -68,16 +79,17 @@ pub fn stage(
     now: OffsetDateTime,
     lifetime: Option<Duration>,
 ) -> Result<NewCrl> {
-    let entries = transaction.revoked()?;
-    let count = entries.len();
-    let number = transaction.take_crl_number()?;
+    let next = transaction.next_entries()?;
+    let warning = warning(store, &next);
+    let count = next.entries.len();
+    let number = transaction.take_crl_number(next.number_before.as_ref())?;
     let next_update = now.saturating_add(lifetime.unwrap_or(store.settings.crl_lifetime));
     let list = TbsCertList {
         issuer: &store.certificate,
         number: &number,
         this_update: now,
         next_update,
-        entries,
+        entries: next.entries,
     };
     let bytes = list.sign(key, key.digest_for(store.settings.digest))?;
     transaction.publish_crl(&bytes)?;
@@ -85,13 +97,56 @@ pub fn stage(
     Ok(NewCrl {
         number: number.to_string(),
         entries: count,
+        without_row: next.without_row.iter().map(ToString::to_string).collect(),
         this_update: now,
         next_update,
         pem: store.settings.crl.clone(),
         der: store.settings.crl_der(),
         link,
         bytes,
+        warning,
     })
+}
+
+fn warning(store: &Store, next: &NextEntries) -> Option<String> {
+    let register = store.settings.database.display();
+    if let Some((count, why)) = &next.left_out {
+        let crl = store.settings.crl.display();
+        let them = match count {
+            1 => "1 certificate".into(),
+            _ => format!("{count} certificates"),
+        };
+        return Some(format!(
+            "{crl} listed {them} of which {register} has no row, and the new CRL does not: {why}"
+        ));
+    }
+    (!next.without_row.is_empty()).then(|| {
+        let serials = some(&next.without_row);
+        let repair = report::invocation(&store.settings.root, &["repair"]);
+        format!(
+            "the CRL goes on listing {serials}, of which {register} has no row; {repair} puts back \
+             what newcerts still has"
+        )
+    })
+}
+
+/// The first of many serial numbers, and how many more there are.
+pub fn some(serials: &[SerialNumber]) -> String {
+    let (first, more) = serials.split_at(serials.len().min(NAMED));
+    let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+    match more.len() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+impl NewCrl {
+    /// Says what is not as it should be, once it is published.
+    pub fn warn(&self, session: &mut Session<'_>) {
+        if let Some(warning) = &self.warning {
+            session.warn(warning);
+        }
+    }
 }
 
 impl fmt::Display for NewCrl {

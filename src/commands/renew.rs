@@ -196,6 +196,9 @@ pub fn run(args: &Renew, session: &mut Session<'_>) -> Result<Outcome> {
             certificate,
         });
     }
+    if let Some(crl) = &done.crl {
+        crl.warn(session);
+    }
     if let Some(command) = &args.deploy_hook {
         if done.is_pending {
             session.warn("the deploy hook was not run, since not everything is in its place");

@@ -109,6 +109,9 @@ pub fn run(args: &Revoke, session: &mut Session<'_>) -> Result<Outcome> {
         None => None,
     };
     transaction.settle()?.commit(&[], &nobody)?;
+    if let Some(crl) = &crl {
+        crl.warn(session);
+    }
     let revoked: Vec<Revoked> = chosen
         .iter()
         .map(|one| described(&fresh, one))

@@ -14,7 +14,7 @@ use super::hex;
 use super::name::{Name, NameError};
 use super::name_constraints::Bounds;
 use super::pem_text;
-use super::public_key::oid_name;
+use super::public_key::{Strength, oid_name};
 use super::serial::SerialNumber;
 use super::signed::{self, SignedError};
 
@@ -232,7 +232,12 @@ impl Certificate {
     /// When the signature is wrong, or of a kind that is too weak or unknown.
     pub fn verify_signature(&self, issuer: &Self) -> Result<(), SignedError> {
         let key = &issuer.subject_public_key_info;
-        signed::verify(&self.der, &issuer.subject.to_string(), key)
+        signed::verify(
+            &self.der,
+            &issuer.subject.to_string(),
+            key,
+            Strength::Current,
+        )
     }
 
     /// The certificates of a PEM text after the first one, as far as they can be read.

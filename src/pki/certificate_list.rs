@@ -15,7 +15,7 @@ use x509_cert::time::Time;
 use super::certificate::Certificate;
 use super::name::{Name, NameError};
 use super::pem_text;
-use super::public_key::oid_name;
+use super::public_key::{Strength, oid_name};
 use super::serial::SerialNumber;
 use super::signed::{self, SignedError, SignedParts};
 
@@ -65,6 +65,8 @@ pub struct CertificateList {
 /// One revoked certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
+    /// it all, as it stands in the CRL
+    pub der: &'a [u8],
     /// userCertificate: the serial number's octets, big-endian, without leading zeros
     pub serial: &'a [u8],
     /// revocationDate
@@ -165,7 +167,7 @@ impl CertificateList {
             der: Vec::new(),
         };
         for extension in Elements::of(head.extensions) {
-            list.take_extension(&extension?.decode_as()?)?;
+            list.take_extension(&extension?.1.decode_as()?)?;
         }
         list.der = der;
         Ok(list)
@@ -196,15 +198,24 @@ impl CertificateList {
         Entries(Elements(&self.der[self.entries.clone()]))
     }
 
+    /// The serial numbers of the revoked certificates, as [`Entry::serial`], in their order.
+    pub fn serials(&self) -> impl Iterator<Item = Result<&[u8], CertificateListError>> {
+        self.entries().0.map(|element| {
+            let (serial, _) = IntRef::from_der_partial(element?.1.value())?;
+            Ok(significant(serial.as_bytes()))
+        })
+    }
+
     /// The entry of a certificate, `None` where it is not revoked.
     ///
     /// # Errors
     /// When an entry before it, or its own, cannot be read.
     pub fn find(&self, serial: &SerialNumber) -> Result<Option<Entry<'_>>, CertificateListError> {
         for element in self.entries().0 {
-            let raw = RevokedCertificate::of(element?)?;
+            let (der, element) = element?;
+            let raw = RevokedCertificate::of(element)?;
             if significant(raw.user_certificate.as_bytes()) == serial.as_be_bytes() {
-                return Ok(Some(Entry::of(&raw)?));
+                return Ok(Some(Entry::of(der, &raw)?));
             }
         }
         Ok(None)
@@ -216,8 +227,20 @@ impl CertificateList {
     /// # Errors
     /// When the signature is wrong, or of a kind that is too weak or unknown.
     pub fn verify_signature(&self, issuer: &Certificate) -> Result<(), SignedError> {
+        self.verify(issuer, Strength::Current)
+    }
+
+    /// The same for one that may be old: SHA-1 and RSA keys of 1024 bits count.
+    ///
+    /// # Errors
+    /// When the signature is wrong, or of a kind that never counted or is unknown.
+    pub fn verify_legacy_signature(&self, issuer: &Certificate) -> Result<(), SignedError> {
+        self.verify(issuer, Strength::Legacy)
+    }
+
+    fn verify(&self, issuer: &Certificate, strength: Strength) -> Result<(), SignedError> {
         let key = &issuer.subject_public_key_info;
-        signed::verify(&self.der, &issuer.subject.to_string(), key)
+        signed::verify(&self.der, &issuer.subject.to_string(), key, strength)
     }
 
     /// The DER as it came.
@@ -228,8 +251,9 @@ impl CertificateList {
 }
 
 impl<'a> Entry<'a> {
-    fn of(raw: &RevokedCertificate<'a>) -> Result<Self, CertificateListError> {
+    fn of(der: &'a [u8], raw: &RevokedCertificate<'a>) -> Result<Self, CertificateListError> {
         let mut entry = Self {
+            der,
             serial: significant(raw.user_certificate.as_bytes()),
             revoked_at: moment(raw.revocation_date)?,
             reason: None,
@@ -237,7 +261,7 @@ impl<'a> Entry<'a> {
             unknown_critical: None,
         };
         for extension in Elements::of(raw.extensions) {
-            let extension: Extension<'_> = extension?.decode_as()?;
+            let extension: Extension<'_> = extension?.1.decode_as()?;
             let value = extension.value.as_bytes();
             match extension.id {
                 rfc5280::ID_CE_CRL_REASONS => entry.reason = Some(CrlReason::from_der(value)?),
@@ -267,8 +291,10 @@ impl<'a> Iterator for Entries<'a> {
     type Item = Result<Entry<'a>, CertificateListError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let raw = self.0.next()?.and_then(RevokedCertificate::of);
-        Some(raw.map_err(Into::into).and_then(|raw| Entry::of(&raw)))
+        Some(self.0.next()?.map_err(Into::into).and_then(|(der, it)| {
+            let raw = RevokedCertificate::of(it)?;
+            Entry::of(der, &raw)
+        }))
     }
 }
 
@@ -289,7 +315,7 @@ pub fn reason_name(reason: CrlReason) -> &'static str {
     }
 }
 
-// The members of a SEQUENCE OF, up to the first that cannot be read.
+// The members of a SEQUENCE OF, each with its octets, up to the first that cannot be read.
 #[derive(Clone, Debug)]
 struct Elements<'a>(&'a [u8]);
 
@@ -300,15 +326,16 @@ impl<'a> Elements<'a> {
 }
 
 impl<'a> Iterator for Elements<'a> {
-    type Item = der::Result<AnyRef<'a>>;
+    type Item = der::Result<(&'a [u8], AnyRef<'a>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
+        let all = self.0;
+        if all.is_empty() {
             return None;
         }
-        let read = AnyRef::from_der_partial(self.0);
+        let read = AnyRef::from_der_partial(all);
         self.0 = read.as_ref().map_or(&[], |(_, rest)| rest);
-        Some(read.map(|(element, _)| element))
+        Some(read.map(|(element, rest)| (&all[..all.len() - rest.len()], element)))
     }
 }
 

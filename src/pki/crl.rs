@@ -60,6 +60,12 @@ impl Entries {
         Ok(())
     }
 
+    /// Adds an entry of another CRL of the same CA as it stands there.
+    pub fn push_encoded(&mut self, der: &[u8]) {
+        self.der.extend_from_slice(der);
+        self.count += 1;
+    }
+
     /// Adds those of another list behind its own.
     pub fn append(&mut self, other: &Self) {
         self.der.extend_from_slice(&other.der);

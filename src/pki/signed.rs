@@ -58,6 +58,7 @@ pub fn verify(
     document: &[u8],
     signer: &str,
     subject_public_key_info: &[u8],
+    strength: Strength,
 ) -> Result<(), SignedError> {
     let wrong = || SignedError::Wrong(signer.into());
     let parts = SignedParts::of(document).map_err(|_| wrong())?;
@@ -67,7 +68,7 @@ pub fn verify(
         parts.content,
         parts.signature,
         subject_public_key_info,
-        Strength::Current,
+        strength,
     )
     .map_err(|error| match error {
         SignatureError::Mismatch => wrong(),

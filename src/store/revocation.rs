@@ -7,6 +7,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use thiserror::Error;
 
 use super::Store;
 use super::index::{self, Change, Row};
@@ -15,12 +16,13 @@ use super::staged::Staged;
 use super::steps::Step;
 use super::transaction::{Transaction, TransactionError, number_in};
 use crate::pki::certificate::Certificate;
-use crate::pki::certificate_list::{CertificateList, CertificateListError};
+use crate::pki::certificate_list::{CertificateList, CertificateListError, Entry};
 use crate::pki::crl::Entries;
 use crate::pki::hex;
 use crate::pki::pem_text;
 use crate::pki::revocation::{Reason, Revocation};
 use crate::pki::serial::SerialNumber;
+use crate::pki::signed::SignedError;
 use crate::sys::files::{self, FileError};
 
 const BUFFER: usize = 1 << 18;
@@ -28,19 +30,113 @@ const BUFFER: usize = 1 << 18;
 const ROWS: usize = 1 << 20;
 
 /// The serial numbers of revoked certificates, whatever their order.
-#[derive(Default, PartialEq, Eq)]
-struct Revoked {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Revoked {
     count: usize,
     sum: u64,
 }
 
 impl Revoked {
+    fn listed(crl: &CertificateList) -> Result<Self, CertificateListError> {
+        let mut all = Self::default();
+        for serial in crl.serials() {
+            all.add(serial?);
+        }
+        Ok(all)
+    }
+
     fn add(&mut self, serial: &[u8]) {
-        let zeros = serial.iter().take_while(|octet| **octet == 0).count();
         let mut hasher = DefaultHasher::new();
-        hasher.write(&serial[zeros..]);
+        hasher.write(significant(serial));
         self.count += 1;
         self.sum = self.sum.wrapping_add(hasher.finish());
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            sum: self.sum.wrapping_add(other.sum),
+        }
+    }
+}
+
+/// The entries of a CRL beside the rows of the register.
+struct Comparison<'a> {
+    /// the serial numbers, each with whether it has a row
+    listed: HashMap<&'a [u8], bool>,
+    /// whether one is revoked in only one of both, although it has a row
+    differs: bool,
+}
+
+impl<'a> Comparison<'a> {
+    fn of(crl: &'a CertificateList) -> Result<Self, CertificateListError> {
+        let listed = crl.serials().map(|serial| Ok((serial?, false)));
+        Ok(Self {
+            listed: listed.collect::<Result<_, CertificateListError>>()?,
+            differs: false,
+        })
+    }
+
+    fn see(&mut self, line: &[u8]) {
+        let Some(octets) = octets_in(line) else {
+            return;
+        };
+        let is_revoked = index::is_revoked(line);
+        match self.listed.get_mut(significant(&octets)) {
+            Some(has_row) => {
+                *has_row = true;
+                self.differs |= !is_revoked;
+            }
+            None => self.differs |= is_revoked,
+        }
+    }
+
+    fn without_row(&self) -> usize {
+        self.listed.values().filter(|has_row| !**has_row).count()
+    }
+}
+
+/// Why a CRL is not believed.
+#[derive(Debug, Error)]
+pub enum Distrust {
+    /// Another CA issued it.
+    #[error("it is of another CA, {0}")]
+    Issuer(String),
+    /// The CA's key did not sign it.
+    #[error("{0}")]
+    Signature(#[from] SignedError),
+    /// What it says may be about something else.
+    #[error("it has the critical extension {0}, which mailca does not know")]
+    Critical(String),
+    /// An entry cannot be read.
+    #[error("{0}")]
+    Unreadable(#[from] CertificateListError),
+}
+
+/// The entries of the next CRL.
+#[derive(Debug, Default)]
+pub struct NextEntries {
+    /// all of them
+    pub entries: Entries,
+    /// those of the current CRL that the register has no row of
+    pub without_row: Vec<SerialNumber>,
+    /// how many of the same are not among them, and why
+    pub left_out: Option<(usize, Distrust)>,
+    /// the number of the current CRL
+    pub number_before: Option<SerialNumber>,
+}
+
+/// Revoked rows, as entries and counted.
+#[derive(Default)]
+struct Rows {
+    entries: Entries,
+    serials: Revoked,
+}
+
+impl Rows {
+    fn append(&mut self, other: &Self) {
+        self.entries.append(&other.entries);
+        self.serials = self.serials.and(other.serials);
     }
 }
 
@@ -58,6 +154,9 @@ pub enum CrlFault {
     Missing(PathBuf),
     /// Its two forms are two CRLs.
     Differs(PathBuf),
+    /// It lists certificates that the register has no row of, as after an older copy took its
+    /// place. The next CRL lists them too.
+    WithoutRow(Vec<SerialNumber>),
 }
 
 impl Store {
@@ -67,8 +166,9 @@ impl Store {
     /// # Errors
     /// When the register or the CRL cannot be read.
     pub fn crl_fault(&self, crl: &CertificateList) -> Result<Option<CrlFault>, RegisterError> {
-        if let Some(fault) = self.revoked_besides(crl)? {
-            return Ok(Some(fault));
+        let besides = self.revoked_besides(crl)?;
+        if matches!(besides, Some(CrlFault::Entries { .. })) {
+            return Ok(besides);
         }
         let der = self.settings.crl_der();
         match files::read_large_if_there(&der)? {
@@ -77,46 +177,68 @@ impl Store {
             Some(_) => {}
         }
         let (link, _) = self.hash_link()?;
-        Ok((!files::exists(&link)).then_some(CrlFault::Missing(link)))
+        if !files::exists(&link) {
+            return Ok(Some(CrlFault::Missing(link)));
+        }
+        Ok(besides)
     }
 
     fn revoked_besides(&self, crl: &CertificateList) -> Result<Option<CrlFault>, RegisterError> {
-        let (mut listed, mut recorded) = (Revoked::default(), Revoked::default());
-        for entry in crl.entries() {
-            let entry = entry.map_err(|source| self.bad_crl(source))?;
-            listed.add(entry.serial);
-        }
+        let listed = Revoked::listed(crl).map_err(|source| self.bad_crl(source))?;
+        let mut recorded = Revoked::default();
         self.each_line(|line| {
             if index::is_revoked(line) {
                 recorded.add(&octets_in(line).unwrap_or_default());
             }
         })?;
-        Ok((listed != recorded).then_some(CrlFault::Entries {
+        if listed == recorded {
+            return Ok(None);
+        }
+        let mut comparison = Comparison::of(crl).map_err(|source| self.bad_crl(source))?;
+        self.each_line(|line| comparison.see(line))?;
+        let fault = CrlFault::Entries {
             listed: listed.count,
             recorded: recorded.count,
+        };
+        if comparison.differs || comparison.without_row() == 0 {
+            return Ok(Some(fault));
+        }
+        Ok(Some(match self.entries_without_row(crl, &comparison) {
+            Ok(entries) if !entries.is_empty() => {
+                CrlFault::WithoutRow(entries.iter().map(Entry::serial_number).collect())
+            }
+            _ => fault,
         }))
     }
 
-    /// A certificate that a CRL lists and the register has no row of, as after an older copy took
-    /// its place; the next CRL would not list it.
-    ///
-    /// # Errors
-    /// When the register or the CRL cannot be read.
-    pub fn revoked_without_row(
+    // The entries that the next CRL repeats because nothing else tells of them, where it is this
+    // CA that said so.
+    fn entries_without_row<'a>(
         &self,
-        crl: &CertificateList,
-    ) -> Result<Option<SerialNumber>, RegisterError> {
-        let mut listed = HashSet::new();
-        for entry in crl.entries() {
-            let entry = entry.map_err(|source| self.bad_crl(source))?;
-            listed.insert(entry.serial_number());
+        crl: &'a CertificateList,
+        comparison: &Comparison<'_>,
+    ) -> Result<Vec<Entry<'a>>, Distrust> {
+        let ca = &self.certificate;
+        if crl.issuer != ca.subject {
+            return Err(Distrust::Issuer(crl.issuer.to_string()));
         }
-        self.each_line(|line| {
-            if let Some(octets) = octets_in(line) {
-                listed.remove(&SerialNumber::from_certificate(&octets));
+        // An old CA's may have been signed with SHA-1.
+        crl.verify_legacy_signature(ca)?;
+        if let Some(name) = &crl.unknown_critical {
+            return Err(Distrust::Critical(name.clone()));
+        }
+        let mut found = Vec::new();
+        for entry in crl.entries() {
+            let entry = entry?;
+            if let Some(name) = entry.unknown_critical {
+                return Err(Distrust::Critical(name));
             }
-        })?;
-        Ok(listed.into_iter().min())
+            let is_revoked = Reason::of_entry(entry.reason) != Some(Reason::RemoveFromCrl);
+            if is_revoked && comparison.listed.get(entry.serial) == Some(&false) {
+                found.push(entry);
+            }
+        }
+        Ok(found)
     }
 
     /// A certificate that the current CRL lists and the register has as valid. One on hold may
@@ -174,6 +296,11 @@ impl Store {
         let read = CertificateList::from_pem_or_der(&bytes);
         read.map(Some).map_err(|source| self.bad_crl(source))
     }
+}
+
+fn significant(octets: &[u8]) -> &[u8] {
+    let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+    &octets[zeros..]
 }
 
 // The octets of the serial number in a line.
@@ -250,6 +377,9 @@ impl Transaction<'_> {
         let sha256 = stage(database, |out| index::rewrite(database, &changes, out))?;
         self.staged.push(Step::RewriteRegister { sha256, rows });
         self.rewrites_register = true;
+        for (serial, _) in revoked {
+            self.newly_revoked.add(serial.as_be_bytes());
+        }
         self.keep_compromised_keys(revoked)
     }
 
@@ -274,12 +404,15 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Takes the next CRL's number: above the one in `crlnumber`'s file and that of the current
-    /// CRL. A number taken and not used is skipped.
+    /// Takes the next CRL's number: above the one in `crlnumber`'s file and that of the CRL
+    /// before. A number taken and not used is skipped.
     ///
     /// # Errors
-    /// When the file holds no number, or the current CRL cannot be read.
-    pub fn take_crl_number(&mut self) -> Result<SerialNumber, TransactionError> {
+    /// When the file holds no number.
+    pub fn take_crl_number(
+        &mut self,
+        before: Option<&SerialNumber>,
+    ) -> Result<SerialNumber, TransactionError> {
         let path = &self.store.settings.crl_number;
         let bad = |source| TransactionError::Serial {
             path: path.clone(),
@@ -289,58 +422,99 @@ impl Transaction<'_> {
             Some(text) => number_in(&text).map_err(bad)?,
             None => SerialNumber::from_be_bytes(&[1]).map_err(bad)?,
         };
-        let current = self.store.crl()?.and_then(|crl| crl.number);
-        if let Some(current) = current.filter(|current| *current >= number) {
-            number = current.next().map_err(bad)?;
+        if let Some(before) = before.filter(|before| **before >= number) {
+            number = before.next().map_err(bad)?;
         }
         let next = number.next().map_err(bad)?;
         files::overwrite(path, format!("{next}\n").as_bytes(), 0o644)?;
         Ok(number)
     }
 
-    /// The entries of a CRL: all that the register, as it will be, has as revoked.
+    /// The entries of the next CRL: all that the register, as it will be, has as revoked, and
+    /// those of the current CRL that it has no row of.
     ///
     /// # Errors
-    /// When it cannot be read, or says something of a revocation that OpenSSL does not know.
-    pub fn revoked(&self) -> Result<Entries, TransactionError> {
-        let mut entries = Entries::default();
-        let mut rows = Vec::new();
+    /// When the register or the current CRL cannot be read, or a row says something of a
+    /// revocation that OpenSSL does not know.
+    pub fn next_entries(&self) -> Result<NextEntries, TransactionError> {
+        let Rows { entries, serials } = self.revoked_rows()?;
+        let mut next = NextEntries {
+            entries,
+            ..NextEntries::default()
+        };
+        let Some(crl) = self.store.crl()? else {
+            return Ok(next);
+        };
+        next.number_before.clone_from(&crl.number);
+        // So it is but for accidents, and nothing has to be looked for.
+        if Revoked::listed(&crl).is_ok_and(|listed| listed.and(self.newly_revoked) == serials) {
+            return Ok(next);
+        }
+        let comparison = Comparison::of(&crl).map(|mut comparison| {
+            let read = index::lines(&self.register(), |_, line| {
+                comparison.see(line);
+                true
+            });
+            read.map(|()| comparison)
+        });
+        let comparison = match comparison {
+            Ok(comparison) => comparison?,
+            Err(error) => {
+                next.left_out = Some((crl.serials().count(), error.into()));
+                return Ok(next);
+            }
+        };
+        let without_row = comparison.without_row();
+        if without_row == 0 {
+            return Ok(next);
+        }
+        match self.store.entries_without_row(&crl, &comparison) {
+            Err(distrust) => next.left_out = Some((without_row, distrust)),
+            Ok(kept) => {
+                for entry in kept {
+                    next.entries.push_encoded(entry.der);
+                    next.without_row.push(entry.serial_number());
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    fn revoked_rows(&self) -> Result<Rows, TransactionError> {
+        let mut all = Rows::default();
+        let mut lines = Vec::new();
         let mut failed = None;
         index::lines(&self.register(), |_, line| {
             if index::is_revoked(line) {
-                rows.extend_from_slice(line);
-                rows.push(b'\n');
+                lines.extend_from_slice(line);
+                lines.push(b'\n');
             }
-            if rows.len() > ROWS {
-                failed = self.append_on_all_cores(&mut entries, &rows).err();
-                rows.clear();
+            if lines.len() > ROWS {
+                failed = self.append_on_all_cores(&mut all, &lines).err();
+                lines.clear();
             }
             failed.is_none()
         })?;
-        for row in rows.split(|byte| *byte == b'\n') {
-            self.push(&mut entries, row)?;
+        for line in lines.split(|byte| *byte == b'\n') {
+            self.push(&mut all, line)?;
         }
-        failed.map_or(Ok(entries), Err)
+        failed.map_or(Ok(all), Err)
     }
 
-    fn append_on_all_cores(
-        &self,
-        entries: &mut Entries,
-        rows: &[u8],
-    ) -> Result<(), TransactionError> {
-        let parts: Vec<Entries> = rows
+    fn append_on_all_cores(&self, all: &mut Rows, lines: &[u8]) -> Result<(), TransactionError> {
+        let parts: Vec<Rows> = lines
             .par_split(|byte| *byte == b'\n')
-            .try_fold(Entries::default, |mut part, row| {
-                self.push(&mut part, row).map(|()| part)
+            .try_fold(Rows::default, |mut part, line| {
+                self.push(&mut part, line).map(|()| part)
             })
             .collect::<Result<_, _>>()?;
         for part in &parts {
-            entries.append(part);
+            all.append(part);
         }
         Ok(())
     }
 
-    fn push(&self, entries: &mut Entries, line: &[u8]) -> Result<(), TransactionError> {
+    fn push(&self, rows: &mut Rows, line: &[u8]) -> Result<(), TransactionError> {
         if !index::is_revoked(line) {
             return Ok(());
         }
@@ -353,7 +527,10 @@ impl Transaction<'_> {
         let revocation = Revocation::parse(row.revoked);
         // Not as a SerialNumber: old CAs have the number zero.
         match (hex::octets(row.serial), revocation) {
-            (Some(serial), Some(revocation)) => Ok(entries.push(&serial, &revocation)?),
+            (Some(serial), Some(revocation)) => {
+                rows.serials.add(&serial);
+                Ok(rows.entries.push(&serial, &revocation)?)
+            }
             _ => Err(RegisterError::BadRevocation {
                 serial: row.serial.into(),
                 revoked: row.revoked.into(),

@@ -14,6 +14,7 @@ use super::hosts::{self, HostError, KEY};
 use super::index;
 use super::journal::{Journal, JournalError, Record, Stamp};
 use super::register::{Holders, RegisterError};
+use super::revocation::Revoked;
 use super::staged;
 use super::steps::{PublishError, Step};
 use super::{Store, journal_path, with_suffix};
@@ -103,6 +104,8 @@ pub struct Transaction<'a> {
     pub(super) staged: Vec<Step>,
     /// whether one of them is the register
     pub(super) rewrites_register: bool,
+    /// the certificates that it revokes
+    pub(super) newly_revoked: Revoked,
     /// the keys that must never be certified again, and those found since they were written down
     pub(super) compromised: CompromisedKeys,
     /// whether the journal may need what is staged
@@ -149,6 +152,7 @@ impl<'a> Transaction<'a> {
             compromised: CompromisedKeys::read(store, true)?,
             staged: Vec::new(),
             rewrites_register: false,
+            newly_revoked: Revoked::default(),
             keeps_staged: true,
             _lock: lock,
         };

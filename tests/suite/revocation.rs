@@ -9,6 +9,8 @@ use super::book::listing;
 use super::support::invariants::broken;
 use super::support::{Ca, Ran, User, require, run, tell};
 
+mod without_row;
+
 const SINCE: &str = "20260131000000Z";
 
 /// Options of `openssl ca -revoke` and of `mailca revoke` that say the same.

@@ -343,7 +343,8 @@ fn a_damaged_register_is_said_to_be_damaged_and_not_the_crl() {
     let serial = row.split('\t').nth(3).unwrap();
     let expected = format!("CRL critical: lists {serial}, of which the register has no row");
     let report = assert_urgent(&ca, &[&expected]);
-    assert_eq!(report["crl"]["remedy"], Value::Null);
+    let repair = format!("mailca --ca {} repair", ca.dir.path().join("CA").display());
+    assert_eq!(report["crl"]["remedy"], *repair);
     // Nothing was issued yet.
     let new = Ca::new();
     fs::remove_file(new.file("index.txt")).unwrap();

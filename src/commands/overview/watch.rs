@@ -10,6 +10,7 @@ use super::Overview;
 use super::item::{Item, Kind, Urgency};
 use crate::cli::{CA_DAYS, CA_MOST_DAYS};
 use crate::commands::failure;
+use crate::commands::new_crl;
 use crate::commands::selection::{self, Selected};
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::CertificateList;
@@ -27,9 +28,6 @@ use crate::sys::files::{self, FileError};
 const HOST: Duration = Duration::days(30);
 /// The CRL does, or for a third of default_crl_days.
 const CRL: Duration = Duration::days(7);
-
-/// How a CRL is whose entries the register lacks.
-const UNRECORDED: &str = "unrecorded";
 
 /// Somebody who looks at a CA.
 pub struct Watch<'a> {
@@ -207,9 +205,8 @@ impl Watch<'_> {
             }
         };
         item.file.clone_from(path);
-        // Another one would leave out what only this one says.
-        if self.is_ending(&item) && item.problem != Some(UNRECORDED) {
-            item.remedy = Some(self.mailca(&["crl"]));
+        if self.is_ending(&item) {
+            item.remedy.get_or_insert_with(|| self.mailca(&["crl"]));
         }
         Ok(item)
     }
@@ -238,19 +235,13 @@ impl Watch<'_> {
             return Ok(item);
         }
         let fault = store.crl_fault(crl)?;
-        if let Some(CrlFault::Entries { .. }) = fault {
-            // What it lacks or has too much, a damaged register does not tell.
-            if register_is_damaged {
-                return Ok(item);
-            }
-            if let Some(serial) = store.revoked_without_row(crl)? {
-                let reason = format!(
-                    "lists {serial}, of which the register has no row; another CRL would not, and \
-                     every server would accept it again"
-                );
-                item.fail(UNRECORDED, reason);
-                return Ok(item);
-            }
+        // What it lacks or has too much, a damaged register does not tell.
+        let is_by_register = matches!(
+            fault,
+            Some(CrlFault::Entries { .. } | CrlFault::WithoutRow(_))
+        );
+        if is_by_register && register_is_damaged {
+            return Ok(item);
         }
         match fault {
             None => {}
@@ -262,6 +253,21 @@ impl Watch<'_> {
                 "incomplete",
                 format!("lists {listed} revoked certificates, and the register has {recorded}"),
             ),
+            // That it ends is more urgent.
+            Some(CrlFault::WithoutRow(_)) if item.urgency > Urgency::Ok => {}
+            Some(CrlFault::WithoutRow(mut serials)) => {
+                // Of the others nobody can make rows, and the CRL keeps them.
+                serials.retain(|serial| files::exists(&store.certificate_path(serial)));
+                if serials.is_empty() {
+                    return Ok(item);
+                }
+                let serials = new_crl::some(&serials);
+                item.fail(
+                    "unrecorded",
+                    format!("lists {serials}, of which the register has no row"),
+                );
+                item.remedy = Some(self.mailca(&["repair"]));
+            }
             Some(CrlFault::Missing(path)) => item.fail(
                 "not-published",
                 format!("is there, but {} is missing", path.display()),
