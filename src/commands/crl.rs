@@ -31,7 +31,7 @@ struct Report {
 
 pub fn run(args: &Crl, session: &mut Session<'_>) -> Result<Outcome> {
     let now = session.context.now();
-    let store = session.open_store()?;
+    let store = session.open_store_to_write()?;
     new_crl::check(&store, now)?;
     if let Some(out) = &args.out {
         output::check_crl(out, &store)?;

@@ -220,6 +220,7 @@ fn create(error: &CreateError) -> Option<String> {
 
 fn transaction(error: &TransactionError, ca: Place<'_>) -> Option<String> {
     match error {
+        TransactionError::Missing { .. } => Some(invocation(ca, &["repair"])),
         TransactionError::Pending(_) | TransactionError::Recovery(_) => {
             Some("mend the cause; the next mailca command that writes finishes it".into())
         }

@@ -122,7 +122,7 @@ fn warning(store: &Store, next: &NextEntries) -> Option<String> {
     }
     (!next.without_row.is_empty()).then(|| {
         let serials = some(&next.without_row);
-        let repair = report::invocation(&store.settings.root, &["repair"]);
+        let repair = report::invocation(store, &["repair"]);
         format!(
             "the CRL goes on listing {serials}, of which {register} has no row; {repair} puts back \
              what newcerts still has"

@@ -149,7 +149,7 @@ struct Report {
 
 pub fn run(args: &Renew, session: &mut Session<'_>) -> Result<Outcome> {
     let now = session.context.now();
-    let store = session.open_store()?;
+    let store = session.open_store_to_write()?;
     let found = match args.expiring {
         Some(window) => due(session, &store, now, window)?,
         None => named(&store, &args.hosts, now),

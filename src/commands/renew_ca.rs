@@ -86,7 +86,7 @@ const NAMED: usize = 50;
 
 pub fn run(args: &RenewCa, session: &mut Session<'_>) -> Result<Outcome> {
     let now = session.context.now();
-    let store = session.open_store()?;
+    let store = session.open_store_to_write()?;
     let renewal = check(&store)?;
     let not_after = now.saturating_add(Duration::days(args.days.into()));
     let hosts = hosts(&store, now)?;

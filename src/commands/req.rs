@@ -156,7 +156,7 @@ fn in_ca(
     subject: &Name,
     names: &[GeneralName],
 ) -> Result<Outcome> {
-    let store = session.open_store()?;
+    let store = session.open_store_to_write()?;
     let file_name = hosts::file_name(host)?;
     store.hosts.check_name(&file_name, host)?;
     let next = store.hosts.next(&file_name).join(hosts::KEY);

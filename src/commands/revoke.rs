@@ -68,7 +68,7 @@ struct Report {
 pub fn run(args: &Revoke, session: &mut Session<'_>) -> Result<Outcome> {
     let now = session.context.now();
     let revocation = revocation(args, now)?;
-    let store = session.open_store()?;
+    let store = session.open_store_to_write()?;
     let chosen = choose(args, session, &store, now)?;
     if !args.no_crl {
         new_crl::check(&store, now)?;

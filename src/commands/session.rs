@@ -95,9 +95,16 @@ impl<'a> Session<'a> {
         Ok(store)
     }
 
+    /// Opens the CA to write, which has to have all that it had.
+    pub fn open_store_to_write(&mut self) -> Result<Store> {
+        let store = self.open_store()?;
+        store.check_nothing_missing()?;
+        Ok(store)
+    }
+
     /// Opens the CA to sign, and says what of its settings does not count then.
     pub fn open_store_to_sign(&mut self) -> Result<Store> {
-        let store = self.open_store()?;
+        let store = self.open_store_to_write()?;
         self.warn_before_signing(&store);
         Ok(store)
     }

@@ -20,6 +20,7 @@ use self::rows::RowFaults;
 use super::hosts::CERT;
 use super::index;
 use super::register::RegisterError;
+use super::steps::Step;
 use super::{Store, with_suffix};
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::Entry;
@@ -30,8 +31,9 @@ use crate::sys::files::{self, FileError};
 /// What was found in a CA directory.
 #[derive(Debug)]
 pub struct Audit {
-    /// the files beside the place of a register that is not there, although something was issued
-    pub register_missing: Option<Vec<PathBuf>>,
+    /// whether the register is not there although something was issued; in it the file beside its
+    /// place that has its rows
+    pub register_missing: Option<Option<PathBuf>>,
     /// the lines of the register
     pub rows: RowFaults,
     /// newcerts
@@ -93,21 +95,21 @@ impl Store {
     /// # Errors
     /// When the register, newcerts or the CRL cannot be read.
     pub fn audit(&self, now: OffsetDateTime) -> Result<Audit, RegisterError> {
-        let database = &self.settings.database;
-        let beside = [".old", ".new"].map(|suffix| with_suffix(database, suffix));
-        let beside: Vec<_> = beside.into_iter().filter(|it| files::exists(it)).collect();
         let mut certificates = self.new_certs()?;
+        let database = &self.settings.database;
+        let base = self.register_put_away();
+        // The first rows that there ever were may be in the journal only.
+        let is_first = |step: &Step| matches!(step, Step::AppendRows { at: 0, .. });
         let is_missing = !files::exists(database)
-            && self.pending.is_empty()
-            && (!beside.is_empty() || !certificates.kept.is_empty());
-        let base = if is_missing { beside.first() } else { None };
-        let base = base.unwrap_or(database).clone();
+            && (base.is_some() || !certificates.kept.is_empty())
+            && !self.pending.iter().any(is_first);
         // One that cannot be read is the business of whoever judges CRLs.
         let crl = self.crl().ok().flatten();
         let crl = crl.filter(|crl| crl.issuer == self.certificate.subject);
         let mut listed = Listed::of(crl.as_ref()).map_err(|source| self.bad_crl(source))?;
         let mut next = self.next_serials()?;
-        let rows = self.row_faults(&base, &mut certificates, &mut listed, &mut next, now)?;
+        let path = base.as_ref().unwrap_or(database);
+        let rows = self.row_faults(path, &mut certificates, &mut listed, &mut next, now)?;
         let evidence = Evidence::of(self, &rows.strangers)?;
         let mut orphans = Vec::new();
         for (at, kept) in certificates.kept.iter().enumerate() {
@@ -130,7 +132,7 @@ impl Store {
             } else {
                 self.copies(&certificates)?
             },
-            register_missing: is_missing.then_some(beside),
+            register_missing: is_missing.then(|| base.clone()),
             serial: self.serial_fault(&rows, &certificates, next)?,
             crl_number: self.crl_number_fault(crl.as_ref())?,
             leftovers: self.leftovers(),
@@ -142,6 +144,15 @@ impl Store {
             certificates,
             evidence,
         })
+    }
+
+    /// The register as an `openssl ca` had it that was interrupted while it put another in its
+    /// place; `None` where it is in its place.
+    pub(super) fn register_put_away(&self) -> Option<PathBuf> {
+        let database = &self.settings.database;
+        let beside = [".old", ".new"].map(|suffix| with_suffix(database, suffix));
+        let mut beside = beside.into_iter().filter(|path| files::exists(path));
+        beside.next().filter(|_| !files::exists(database))
     }
 
     fn copies(&self, certificates: &NewCerts) -> Result<Vec<Copy>, FileError> {

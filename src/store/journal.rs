@@ -135,6 +135,17 @@ impl Record {
         })
     }
 
+    /// The steps that the last transaction may not have carried out in this boot.
+    ///
+    /// # Errors
+    /// As [`Self::steps`].
+    pub fn unfinished(last: Option<&Self>) -> Result<Vec<Step>, FileError> {
+        match last.filter(|record| !record.is_published) {
+            Some(record) => record.steps(),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Whether nobody but mailca wrote to the register since.
     #[must_use]
     pub fn is_last_of(&self, register: &Stamp) -> bool {

@@ -122,10 +122,7 @@ impl Store {
         let register = Stamp::of(&settings.database)?;
         let register_is_ours = last.as_ref().is_some_and(|last| last.is_last_of(&register));
         let is_interrupted = last.as_ref().is_some_and(|last| last.is_interrupted);
-        let pending = match last.filter(|record| !record.is_published) {
-            Some(record) => record.steps()?,
-            None => Vec::new(),
-        };
+        let pending = Record::unfinished(last.as_ref())?;
         let path = &settings.certificate;
         let bytes = ca_certificate(&settings, &pending)?;
         let certificate =

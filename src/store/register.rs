@@ -119,6 +119,16 @@ pub enum RegisterError {
     File(#[from] FileError),
 }
 
+// `newcerts/SERIAL.pem`
+fn is_issued(path: &Path) -> bool {
+    let is_pem = path.extension().is_some_and(|extension| extension == "pem");
+    let stem = path.file_stem().unwrap_or_default().as_encoded_bytes();
+    is_pem
+        && stem
+            .iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
+}
+
 fn rows_in_words(rows: &[String]) -> String {
     let one = |row: &String| match Row::parse(row) {
         Some(row) => format!("{} ({})", row.serial, row.subject),
@@ -544,14 +554,15 @@ impl Store {
         lines_with(&self.settings.database, &self.pending, |_, line| each(line))
     }
 
-    /// Whether there are certificates in newcerts.
+    /// Whether there are certificates in newcerts, by their names.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn has_issued(&self) -> Result<bool, FileError> {
         let folder = &self.settings.new_certs_dir;
         match fs::read_dir(folder) {
-            Ok(mut entries) => Ok(entries.next().is_some()),
+            // Where old CAs keep other files too, `01.pem` tells that this is one.
+            Ok(entries) => Ok(entries.flatten().any(|entry| is_issued(&entry.path()))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(FileError::new("read", folder, error)),
         }

@@ -289,6 +289,6 @@ impl Audit {
     /// The register that an interrupted `openssl ca` moved away, where there is none in its place.
     #[must_use]
     pub fn register_base(&self) -> Option<&PathBuf> {
-        self.register_missing.as_ref()?.first()
+        self.register_missing.as_ref()?.as_ref()
     }
 }

@@ -14,7 +14,7 @@ use super::index::{self, Change, Row};
 use super::register::{Holders, Recorded, RegisterError, revocation_in_words};
 use super::staged::Staged;
 use super::steps::Step;
-use super::transaction::{Transaction, TransactionError, number_in};
+use super::transaction::{Transaction, TransactionError, number_in, refuse_put_away};
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::{CertificateList, CertificateListError, Entry};
 use crate::pki::crl::Entries;
@@ -408,12 +408,13 @@ impl Transaction<'_> {
     /// before. A number taken and not used is skipped.
     ///
     /// # Errors
-    /// When the file holds no number.
+    /// When the file holds no number, or `openssl ca` has put it away.
     pub fn take_crl_number(
         &mut self,
         before: Option<&SerialNumber>,
     ) -> Result<SerialNumber, TransactionError> {
         let path = &self.store.settings.crl_number;
+        refuse_put_away(path)?;
         let bad = |source| TransactionError::Serial {
             path: path.clone(),
             source,

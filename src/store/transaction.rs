@@ -53,6 +53,14 @@ pub enum TransactionError {
         /// what is wrong
         source: SerialError,
     },
+    /// A file that must be there is not, and something shows that it was.
+    #[error("{} is missing, and {there}", .path.display())]
+    Missing {
+        /// the file
+        path: PathBuf,
+        /// what shows it
+        there: String,
+    },
     /// The register says no.
     #[error("{0}")]
     Register(#[from] RegisterError),
@@ -115,37 +123,46 @@ pub struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     /// Waits for the lock, then finishes or undoes what a dead process left, and looks whether an
-    /// older copy of the register took the place of the one that mailca wrote.
+    /// older copy of the register, or none, took the place of the one that mailca wrote.
     ///
     /// # Errors
     /// When the lock is held for longer than `wait`, what was left cannot be finished, or rows
     /// are lost.
     pub(super) fn begin(store: &'a Store, wait: Duration) -> Result<Self, TransactionError> {
-        let (mut transaction, last) = Self::take_over(store, wait)?;
-        transaction.judge_register(last)?;
+        let mut transaction = Self::locked(store, wait)?;
+        let last = transaction.journal.last()?;
+        let pending = Record::unfinished(last.as_ref())?;
+        store.refuse_missing(&pending)?;
+        transaction.finish(&pending)?;
+        transaction.judge(last)?;
         Ok(transaction)
     }
 
     /// The same without a judgement on the register, which shall be mended.
     ///
     /// # Errors
-    /// As [`Self::begin`].
+    /// When the lock is held for longer than `wait`, or what was left cannot be finished.
     pub(super) fn begin_repair(store: &'a Store, wait: Duration) -> Result<Self, TransactionError> {
-        let (mut transaction, _) = Self::take_over(store, wait)?;
+        let mut transaction = Self::locked(store, wait)?;
+        let last = transaction.journal.last()?;
+        let pending = Record::unfinished(last.as_ref())?;
+        // Or only the last rows would be in it.
+        if let Some(base) = store.register_put_away().filter(|_| !pending.is_empty()) {
+            files::create_copy(&base, &store.settings.database)?;
+        }
+        transaction.finish(&pending)?;
         transaction.compromised = CompromisedKeys::read(store, false)?;
         Ok(transaction)
     }
 
-    fn take_over(
-        store: &'a Store,
-        wait: Duration,
-    ) -> Result<(Self, Option<Record>), TransactionError> {
+    // The right to write, whatever is there.
+    fn locked(store: &'a Store, wait: Duration) -> Result<Self, TransactionError> {
         let database = &store.settings.database;
         let lock = lock::acquire(&with_suffix(database, ".lock"), wait)?;
         // As readable as the register. But what is in it will be done, by whoever writes next.
         let mode = files::mode(database).unwrap_or(0o644) & !0o022;
         let journal = Journal::open(&journal_path(&store.settings), mode)?;
-        let mut transaction = Self {
+        Ok(Self {
             store,
             journal,
             known: None,
@@ -155,21 +172,21 @@ impl<'a> Transaction<'a> {
             newly_revoked: Revoked::default(),
             keeps_staged: true,
             _lock: lock,
-        };
-        let last = transaction.journal.last()?;
-        if let Some(record) = last.as_ref().filter(|record| !record.is_published) {
-            transaction
-                .recover(&record.steps()?)
-                .map_err(TransactionError::Recovery)?;
-        }
-        transaction.keeps_staged = false;
-        transaction.discard_staged()?;
-        Ok((transaction, last))
+        })
     }
 
-    fn judge_register(&mut self, last: Option<Record>) -> Result<(), TransactionError> {
-        let store = self.store;
-        let database = &store.settings.database;
+    // Finishes or undoes what a dead process left.
+    fn finish(&mut self, pending: &[Step]) -> Result<(), TransactionError> {
+        if !pending.is_empty() {
+            self.recover(pending).map_err(TransactionError::Recovery)?;
+        }
+        self.keeps_staged = false;
+        Ok(self.discard_staged()?)
+    }
+
+    // Whether the register is one that can be gone on with.
+    fn judge(&mut self, last: Option<Record>) -> Result<(), TransactionError> {
+        let database = &self.store.settings.database;
         let (highest, stranger) = index::last_rows(database)?;
         if let Some(line) = stranger {
             let path = database.clone();
@@ -180,10 +197,12 @@ impl<'a> Transaction<'a> {
             .as_ref()
             .is_some_and(|last| last.is_published && last.is_last_of(&register));
         if !is_ours {
-            self.compromised = CompromisedKeys::read(store, false)?;
+            self.compromised = CompromisedKeys::read(self.store, false)?;
         }
         self.known = match last {
-            Some(record) if record.is_published && !is_ours => store.check_rewritten(&record)?,
+            Some(record) if record.is_published && !is_ours => {
+                self.store.check_rewritten(&record)?
+            }
             _ => highest,
         };
         Ok(())
@@ -503,6 +522,34 @@ impl Settled<'_> {
 }
 
 impl Store {
+    /// Refuses what would begin the register or the serial numbers anew although there were some:
+    /// an `openssl ca` that died between its renames has put them away, or newcerts tells of
+    /// them.
+    ///
+    /// # Errors
+    /// [`TransactionError::Missing`], or that newcerts cannot be read.
+    pub fn check_nothing_missing(&self) -> Result<(), TransactionError> {
+        self.refuse_missing(&self.pending)
+    }
+
+    fn refuse_missing(&self, pending: &[Step]) -> Result<(), TransactionError> {
+        let settings = &self.settings;
+        refuse_put_away(&settings.database)?;
+        refuse_put_away(&settings.serial)?;
+        // The first rows that there ever were may be in the journal only.
+        let is_first = |step: &Step| matches!(step, Step::AppendRows { at: 0, .. });
+        if files::exists(&settings.database)
+            || pending.iter().any(is_first)
+            || !self.has_issued()?
+        {
+            return Ok(());
+        }
+        Err(TransactionError::Missing {
+            path: settings.database.clone(),
+            there: format!("{} holds certificates", settings.new_certs_dir.display()),
+        })
+    }
+
     /// Refuses to sign where newcert.pem could not be written afterwards.
     ///
     /// # Errors
@@ -540,6 +587,29 @@ pub(super) fn number_in(text: &[u8]) -> Result<SerialNumber, SerialError> {
 
 fn folder_name(host: &str, serial: &SerialNumber) -> String {
     format!("{host}.{serial}")
+}
+
+/// Refuses where `openssl ca` has put a file away as `.old`, and died before its successor, `.new`,
+/// took the place.
+pub(super) fn refuse_put_away(path: &Path) -> Result<(), TransactionError> {
+    if files::exists(path) {
+        return Ok(());
+    }
+    let beside = [".old", ".new"].map(|suffix| with_suffix(path, suffix));
+    let there: Vec<String> = beside
+        .iter()
+        .filter(|path| files::exists(path))
+        .map(|path| path.display().to_string())
+        .collect();
+    let there = match there.as_slice() {
+        [] => return Ok(()),
+        [one] => format!("{one} lies beside its place"),
+        all => format!("{} lie beside its place", all.join(" and ")),
+    };
+    Err(TransactionError::Missing {
+        path: path.to_owned(),
+        there,
+    })
 }
 
 // What would fail after the commit fails before it.

@@ -205,6 +205,81 @@ fn a_number_that_openssl_gave_away_again_is_said_until_it_is_revoked() {
     );
 }
 
+/// Each command that writes.
+const WRITING: [&[&str]; 7] = [
+    &["issue", "new.example.com", "--yes"],
+    &["req", "new.example.com"],
+    &["sign", "a.example.com.csr", "--yes"],
+    &["revoke", "old.example.com", "--yes"],
+    &["crl", "--expiring", "1d"],
+    &["renew", "--expiring", "1d", "--yes"],
+    &["renew-ca", "--yes"],
+];
+
+#[test]
+fn a_register_that_is_missing_is_not_begun_anew() {
+    let ca = Ca::new();
+    ca.request("a.example.com", &[]);
+    ca.ok(&["issue", "old.example.com", "--yes"]);
+    ca.ok(&["crl"]);
+    let [register, serial] = ["index.txt", "serial"].map(|name| ca.read(name));
+    let place = |name: &str| ca.file(name);
+    let remove = |name: &str| std::fs::remove_file(place(name)).expect("remove");
+    let check = |missing: &str, there: &str| {
+        for words in WRITING {
+            let said = ca.refuses(words);
+            let expected = format!(
+                "error: {} is missing, and {there}\nhint: mailca --ca {} repair\n",
+                place(missing),
+                ca.dir.path().join("CA").display()
+            );
+            assert_eq!(said, expected, "{words:?}");
+        }
+    };
+    // As nobody but an openssl ca that was killed leaves it.
+    for (name, content) in [("index.txt", &register), ("serial", &serial)] {
+        let [old, new] = [".old", ".new"].map(|end| format!("{name}{end}"));
+        remove(name);
+        ca.write(&old, content);
+        check(name, &format!("{} lies beside its place", place(&old)));
+        ca.write(&new, content);
+        let both = format!("{} and {} lie beside its place", place(&old), place(&new));
+        check(name, &both);
+        remove(&old);
+        check(name, &format!("{} lies beside its place", place(&new)));
+        remove(&new);
+        ca.write(name, content);
+    }
+    remove("index.txt");
+    check(
+        "index.txt",
+        &format!("{} holds certificates", place("newcerts")),
+    );
+    ca.write("index.txt", &register);
+    ca.ok(WRITING[0]);
+
+    // The CRL's number is of no concern to who publishes none.
+    ca.write("crlnumber.new", &ca.read("crlnumber"));
+    remove("crlnumber");
+    ca.ok(&["issue", "other.example.com", "--yes"]);
+    let said = ca.refuses(&["crl"]);
+    assert!(said.contains("crlnumber is missing, and "), "{said}");
+}
+
+#[test]
+fn where_nothing_was_issued_nothing_is_missing() {
+    let ca = Ca::new();
+    for name in ["index.txt", "serial"] {
+        std::fs::remove_file(ca.file(name)).expect("remove");
+    }
+    // What old CAs keep beside their certificates is none that they issued.
+    ca.write("newcerts/ca.pem", "");
+    ca.write("newcerts/README", "");
+    ca.ok(&["crl"]);
+    ca.ok(&["issue", "first.example.com", "--yes"]);
+    assert_eq!(ca.rows().len(), 1);
+}
+
 #[test]
 fn a_serial_from_an_old_backup_or_none_repeats_no_number() {
     let ca = Ca::new();

@@ -78,7 +78,7 @@ impl Words<'_> {
         let mut found = Vec::new();
         if let Some(beside) = &self.audit.register_missing {
             let database = self.database().display();
-            let reason = match beside.first() {
+            let reason = match beside {
                 Some(beside) => format!(
                     "{database} is missing, and {} lies beside its place",
                     beside.display()
