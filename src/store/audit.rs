@@ -119,7 +119,7 @@ impl Store {
                 orphans.push(Orphan {
                     certificate: kept.clone(),
                     is_proven_valid: kept.not_after < now
-                        || updated.is_some_and(|updated| kept.not_before <= updated),
+                        || updated.is_some_and(|updated| kept.not_before < updated),
                     said: evidence.about(kept),
                     revocation,
                 });

@@ -148,8 +148,9 @@ impl Store {
         if let Some(base) = audit.register_base() {
             plan.actions.push(Action::RestoreRegister(base.clone()));
         }
-        self.mend_rows(audit, &mut plan);
-        self.adopt(audit, &mut plan, now)?;
+        let mut held = self.held_subjects(audit)?;
+        self.mend_rows(audit, &mut held, &mut plan);
+        self.adopt(audit, &mut held, &mut plan, now);
         self.mend_new_certs(audit, &mut plan);
         self.mend_numbers(audit, &mut plan)?;
         self.mend_links(audit, &mut plan)?;

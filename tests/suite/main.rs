@@ -3,6 +3,7 @@
 
 mod book;
 mod clock;
+mod damage;
 mod decade;
 mod directories;
 mod docs;

@@ -93,7 +93,7 @@ pub struct RowFaults {
     pub differing: Vec<(Line, usize)>,
     /// V and E rows of certificates that the CRL lists as revoked
     pub lost_revocations: Vec<(Line, Revocation)>,
-    /// R rows that the CRL does not list, although it was made later
+    /// R rows that the CRL does not list
     pub unlisted: Vec<SerialNumber>,
     /// E rows whose date has not passed
     pub early: Vec<Line>,
@@ -246,6 +246,9 @@ impl Store {
         found.subject_twice = self.pairs(database, &subjects.repeated(), |line| {
             index::valid_subject_in(line).map(<[u8]>::to_vec)
         })?;
+        // Of the same number, that is what is wrong with them.
+        let is_other = |(line, before): &(Line, Line)| line.serial() != before.serial();
+        found.subject_twice.retain(is_other);
         Ok(found)
     }
 
@@ -302,9 +305,9 @@ impl RowFaults {
             Some(at) => {
                 certificates.has_row[at] = true;
                 let kept = &certificates.kept[at];
-                if (fields.expires, fields.subject)
-                    != (kept.expires.as_bytes(), kept.subject.as_bytes())
-                {
+                let said = (fields.expires, fields.subject);
+                let is_same = said == (kept.expires.as_bytes(), kept.subject.as_bytes());
+                if !is_same && fields.problem().is_none() {
                     self.differing.push((line(), at));
                 }
                 if is_in_use && !kept.is_ca {
@@ -339,12 +342,7 @@ impl RowFaults {
             Some(Some(revocation)) if fields.status != b'R' => {
                 self.lost_revocations.push((line(), revocation));
             }
-            None if fields.status == b'R' => {
-                let date = fields.revocation().map(|revocation| revocation.date);
-                if date.is_some_and(|date| Some(date) <= listed.updated) {
-                    self.unlisted.push(serial);
-                }
-            }
+            None if fields.status == b'R' => self.unlisted.push(serial),
             _ => {}
         }
     }

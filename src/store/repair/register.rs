@@ -44,7 +44,7 @@ impl Edits {
 }
 
 impl Store {
-    pub(super) fn mend_rows(&self, audit: &Audit, plan: &mut Plan) {
+    pub(super) fn mend_rows(&self, audit: &Audit, held: &mut HashSet<String>, plan: &mut Plan) {
         let rows = &audit.rows;
         let certificates = &audit.certificates;
         let mut edits = Edits::default();
@@ -102,11 +102,20 @@ impl Store {
             }
         }
         for line in &rows.early {
+            let text = line.text();
+            let subject = Row::parse(&text).map(|row| row.subject.to_owned());
             // Two valid ones of one subject would stop openssl ca altogether.
-            if !self.unique_subject {
-                let row = line.text().replacen('E', "V", 1);
-                edits.replace(line, vec![row], "its date has not passed");
+            if self.unique_subject && !subject.is_some_and(|subject| held.insert(subject)) {
+                plan.undecided.push(format!(
+                    "line {} of {} is marked expired before its date, but its subject has another \
+                     valid certificate, and unique_subject = yes permits one",
+                    line.number,
+                    self.settings.database.display()
+                ));
+                continue;
             }
+            let row = text.replacen('E', "V", 1);
+            edits.replace(line, vec![row], "its date has not passed");
         }
         self.finish_revocations(audit, &mut edits);
         plan.actions.extend(edits.actions);
@@ -144,12 +153,12 @@ impl Store {
     pub(super) fn adopt(
         &self,
         audit: &Audit,
+        held: &mut HashSet<String>,
         plan: &mut Plan,
         now: OffsetDateTime,
-    ) -> Result<(), RegisterError> {
+    ) {
         let mut orphans: Vec<&Orphan> = audit.orphans.iter().collect();
         orphans.sort_by(|one, other| one.certificate.serial.cmp(&other.certificate.serial));
-        let mut held = self.held_subjects(audit, &orphans)?;
         for orphan in orphans {
             let kept = &orphan.certificate;
             let said = orphan.said.as_ref();
@@ -187,25 +196,23 @@ impl Store {
                 row,
             });
         }
-        Ok(())
     }
 
-    // The subjects of orphans that have a valid row, where that matters.
-    fn held_subjects(
-        &self,
-        audit: &Audit,
-        orphans: &[&Orphan],
-    ) -> Result<HashSet<String>, RegisterError> {
+    /// The subjects that have a valid row, of those that shall get one, where that matters.
+    pub(super) fn held_subjects(&self, audit: &Audit) -> Result<HashSet<String>, RegisterError> {
         let mut held = HashSet::new();
         if !self.unique_subject {
             return Ok(held);
         }
-        let wanted: HashSet<&[u8]> = orphans
-            .iter()
+        let orphans = audit.orphans.iter();
+        let mut wanted: HashSet<&[u8]> = orphans
             .map(|orphan| orphan.certificate.subject.as_bytes())
             .collect();
+        let early = audit.rows.early.iter();
+        wanted.extend(early.filter_map(|line| index::subject_in(&line.bytes)));
         lines_with(audit.register_path(self), &self.pending, |_, line| {
             if let Some(subject) = index::valid_subject_in(line)
+                && index::is_regular(line)
                 && wanted.contains(subject)
             {
                 held.insert(String::from_utf8_lossy(subject).into_owned());
