@@ -162,19 +162,18 @@ fn untrusted(store: &Store) -> String {
     let settings = &store.settings;
     let (own, certs) = (settings.certificate.display(), settings.certs.display());
     let last = store.chain().last().map(|(_, last)| last);
-    let remedy = match last.filter(|last| !last.is_self_issued()) {
-        Some(last) => format!("put the certificate of {} into {certs}", last.issuer),
-        None => {
-            let paths = store.chain().map(|(path, _)| path.to_string_lossy());
-            let paths: Vec<_> = paths.collect();
-            let words = ["cat"].into_iter().chain(paths.iter().map(|path| &**path));
-            let chain = settings.certs.join("mailca-chain.pem");
-            let cat = report::shell_line(&words.collect::<Vec<_>>());
-            format!(
-                "{cat} > {}",
-                report::shell_line(&[&chain.to_string_lossy()])
-            )
-        }
+    let remedy = if let Some(last) = last.filter(|last| !last.is_self_issued()) {
+        format!("put the certificate of {} into {certs}", last.issuer)
+    } else {
+        let paths = store.chain().map(|(path, _)| path.to_string_lossy());
+        let paths: Vec<_> = paths.collect();
+        let words = ["cat"].into_iter().chain(paths.iter().map(|path| &**path));
+        let chain = settings.certs.join("mailca-chain.pem");
+        let cat = report::shell_line(&words.collect::<Vec<_>>());
+        format!(
+            "{cat} > {}",
+            report::shell_line(&[&chain.to_string_lossy()])
+        )
     };
     format!(
         "{own} is not its own issuer, and Sendmail trusts nobody whom it certified without those \

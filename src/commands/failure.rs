@@ -36,7 +36,7 @@ use crate::store::create::CreateError;
 use crate::store::journal::JournalError;
 use crate::store::layout::{self, Layout};
 use crate::store::register::RegisterError;
-use crate::store::settings::SettingsError;
+use crate::store::settings::{Settings, SettingsError};
 use crate::store::transaction::TransactionError;
 use crate::sys::files::{self, Exposed, FileError};
 use crate::sys::lock::LockError;
@@ -171,6 +171,12 @@ fn no_ca(root: &Path, config: Option<&Path>) -> String {
 
 // The command that writes an openssl.cnf for a CA with these names.
 fn settings_for(root: &Path, layout: &Layout) -> String {
+    let file = root.join("openssl.cnf");
+    let file = shell_line(&[&file.to_string_lossy()]);
+    format!("{} > {file}", settings_lines(layout))
+}
+
+fn settings_lines(layout: &Layout) -> String {
     let path = |name: &str, value: &str| format!("{name} = $dir/{value}");
     let lines = [
         "[ca]".into(),
@@ -184,12 +190,11 @@ fn settings_for(root: &Path, layout: &Layout) -> String {
         path("crlnumber", layout.crl_number),
         path("new_certs_dir", layout.new_certs_dir),
         path("crl", layout.crl),
+        "default_md = default".into(),
     ];
     let lines = lines.iter().map(String::as_str);
     let words: Vec<&str> = ["printf", "%s\\n"].into_iter().chain(lines).collect();
-    let file = root.join("openssl.cnf");
-    let file = shell_line(&[&file.to_string_lossy()]);
-    format!("{} > {file}", shell_line(&words))
+    shell_line(&words)
 }
 
 fn settings(error: &SettingsError) -> Option<String> {
@@ -290,10 +295,29 @@ pub fn revocation_again(ca: Place<'_>, serial: &str, revocation: &Revocation) ->
 }
 
 fn openssl_revoke(ca: Place<'_>, serial: &str) -> String {
-    let file = format!("newcerts/{serial}.pem");
     let enter = shell_line(&["cd", &ca.ca.to_string_lossy()]);
-    let revoke = shell_line(&["openssl", "ca", "-config", "openssl.cnf", "-revoke", &file]);
-    format!("{enter} && {revoke}")
+    let settings = Settings::read(ca.ca, ca.config, &|_| None).ok();
+    let file = settings.as_ref().map(|it| it.kept_certificate(serial));
+    let file = file.unwrap_or_else(|| ca.ca.join(format!("newcerts/{serial}.pem")));
+    let own = ca.ca.join("openssl.cnf");
+    let config = ca.config.unwrap_or(&own);
+    let from_there = |path: &Path| match path.strip_prefix(ca.ca) {
+        Ok(below) => below.to_owned(),
+        Err(_) => files::absolute(path).unwrap_or_else(|_| path.to_owned()),
+    };
+    let revoke = |config: &Path| {
+        let (config, file) = (config.to_string_lossy(), from_there(&file));
+        let file = file.to_string_lossy();
+        shell_line(&["openssl", "ca", "-config", &config, "-revoke", &file])
+    };
+    match settings.filter(|it| it.file.is_none()) {
+        Some(settings) => {
+            let lines = settings_lines(settings.layout());
+            let revoke = revoke(Path::new("/dev/stdin"));
+            format!("{enter} && {lines} | {revoke}")
+        }
+        None => format!("{enter} && {}", revoke(&from_there(config))),
+    }
 }
 
 // The options of `openssl ca -revoke` that say why.

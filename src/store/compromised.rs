@@ -10,7 +10,6 @@ use super::{Store, with_suffix};
 use crate::pki::certificate::Certificate;
 use crate::pki::hex;
 use crate::pki::revocation::Revocation;
-use crate::pki::serial::SerialNumber;
 use crate::sys::files::{self, FileError};
 
 /// The public keys of certificates that were revoked because somebody else may have the private
@@ -69,10 +68,7 @@ impl CompromisedKeys {
 
     // A certificate that is no longer there cannot tell its key.
     pub(super) fn add(&mut self, store: &Store, serial: &str) -> Result<(), FileError> {
-        let Some(number) = hex::octets(serial) else {
-            return Ok(());
-        };
-        let path = store.kept_certificate(&SerialNumber::from_certificate(&number));
+        let path = store.settings.kept_certificate(serial);
         let Some(bytes) = files::read_if_there(&path)? else {
             return Ok(());
         };

@@ -178,3 +178,55 @@ pub fn is_like_ca(root: &Path) -> bool {
     let names = ["index.txt", "serial", "private", "newcerts"];
     names.iter().any(|name| files::exists(&root.join(name)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn told_from(files: &[&str]) -> Result<&'static str, usize> {
+        let dir = tempfile::tempdir().unwrap();
+        for name in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let found = Layout::of(dir.path());
+        found.map(|it| it.certificate).map_err(|all| all.len())
+    }
+
+    #[test]
+    fn the_certificate_and_key_that_are_there_tell_whose_directory_it_is() {
+        assert_eq!(told_from(&[]), Ok("cacert.pem"));
+        for layout in &KNOWN {
+            let files = [
+                layout.certificate,
+                layout.private_key,
+                &format!("{}/x", layout.new_certs_dir),
+                layout.database,
+            ];
+            assert_eq!(told_from(&files), Ok(layout.certificate));
+        }
+        // The certificate alone, and without it what else is there.
+        assert_eq!(told_from(&["root-ca.crt"]), Ok("root-ca.crt"));
+        let keyless = ["private/ca.key", "certs_by_serial/x"];
+        assert_eq!(told_from(&keyless), Ok("ca.crt"));
+    }
+
+    #[test]
+    fn a_copy_of_the_certificate_confuses_nobody_but_another_key_does() {
+        let copies = ["cacert.pem", "certs/cacert.pem", "private/cakey.pem"];
+        assert_eq!(told_from(&copies), Ok("cacert.pem"));
+        let without_key = ["cacert.pem", "private/cakey.pem", "ca.crt"];
+        assert_eq!(told_from(&without_key), Ok("cacert.pem"));
+        let two = [
+            "cacert.pem",
+            "private/cakey.pem",
+            "ca.crt",
+            "private/ca.key",
+        ];
+        assert_eq!(told_from(&two), Err(3));
+        assert_eq!(told_from(&["ca.crt", "private/ca.key"]), Err(2));
+    }
+}

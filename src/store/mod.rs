@@ -206,15 +206,7 @@ impl Store {
     /// Where an issued certificate is kept: in newcerts, or where easy-rsa has moved it.
     #[must_use]
     pub fn kept_certificate(&self, serial: &SerialNumber) -> PathBuf {
-        let path = self.certificate_path(serial);
-        if !files::exists(&path) {
-            let folder = self.settings.root.join(layout::REVOKED);
-            let moved = folder.join(format!("{serial}.crt"));
-            if files::exists(&moved) {
-                return moved;
-            }
-        }
-        path
+        self.settings.kept_certificate(&serial.to_string())
     }
 
     /// The link in crl/ by which daemons find the current CRL, under OpenSSL's hash of its issuer,

@@ -193,6 +193,27 @@ impl Settings {
         self.file.as_deref().filter(|_| self.is_given)
     }
 
+    /// The names of other tools that count where the settings file has none.
+    #[must_use]
+    pub fn layout(&self) -> &'static Layout {
+        self.layout
+    }
+
+    /// Where the certificate of a serial number in the register is kept: in newcerts, or where
+    /// easy-rsa has moved it.
+    #[must_use]
+    pub fn kept_certificate(&self, serial: &str) -> PathBuf {
+        let path = self.new_certs_dir.join(format!("{serial}.pem"));
+        if !files::exists(&path) {
+            let folder = self.root.join(layout::REVOKED);
+            let moved = folder.join(format!("{serial}.crt"));
+            if files::exists(&moved) {
+                return moved;
+            }
+        }
+        path
+    }
+
     /// A file's path as the journal has it: from the root, since a directory that is moved or
     /// restored elsewhere keeps its journal; one that lies elsewhere is absolute.
     #[must_use]

@@ -517,3 +517,27 @@ fn sendmail_trusts_those_below_a_root_and_an_intermediate() {
     let lines = ran.stdout;
     assert!(lines.contains("certs/mailca-chain.pem'"), "{lines}");
 }
+
+#[test]
+fn a_revocation_that_was_lost_is_put_back_by_the_hint() {
+    for name in ["easy-rsa", "sign.sh", "tutorial root"] {
+        let Some(layout) = layouts::named(name) else {
+            continue;
+        };
+        layout.mailca(&SIGNING).exits(0);
+        let before = layout.read(layout.names.database);
+        layout.signs(&["revoke", "mx.example.test", "--reason", "keyCompromise"]);
+        // An older copy of the register.
+        fs::write(layout.file(layout.names.database), before).unwrap();
+        let said = layout
+            .mailca(&["crl", "--passphrase-file=pass"])
+            .exits(1)
+            .stderr;
+        let (_, command) = said.split_once("(keyCompromise): ").unwrap();
+        let command = command.lines().next().unwrap();
+        layout.sh(&format!("top=$PWD; {command} -passin file:$top/pass"));
+        let row = layout.rows().pop().unwrap();
+        assert_eq!(row[0], "R", "{row:?}");
+        layout.signs(&["crl"]);
+    }
+}
