@@ -11,6 +11,7 @@ mod faithful;
 mod full_disk;
 mod hostile;
 mod init;
+mod killed_openssl;
 mod lint;
 mod list;
 mod main_job;

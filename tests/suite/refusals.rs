@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::support::{Ca, Ran, TestDir, User, require, run, tell};
+use super::support::{Ca, Ran, require, run, tell};
 
 /// Makes a CA, or what lies beside it, other than it was.
 type Prepare = fn(&Ca);
@@ -618,17 +618,6 @@ fn template() -> Ca {
     ca
 }
 
-fn copy_of(template: &Ca) -> Ca {
-    let dir = TestDir::of(User::me());
-    run(dir
-        .command("cp")
-        .arg("-a")
-        .arg(template.dir.file("."))
-        .arg("."))
-    .exits(0);
-    Ca { dir }
-}
-
 /// What a command says from `error:` on, without what differs from run to run.
 fn said(ca: &Ca, stderr: &str) -> String {
     let from = stderr.find("error: ").expect("an error");
@@ -689,7 +678,7 @@ fn verify(ca: &Ca, certificate: &str) -> Ran {
 fn check(template: &Ca, refusals: &[Refusal]) -> Vec<Ca> {
     let mut done = Vec::new();
     for refusal in refusals {
-        let ca = copy_of(template);
+        let ca = template.copy();
         (refusal.prepare)(&ca);
         let stderr = ca.refuses(refusal.command);
         let expected = format!("error: {}\nhint: {}\n", refusal.error, refusal.hint);
@@ -758,7 +747,7 @@ fn a_ca_below_which_nothing_is_accepted_signs_nothing() {
         let ran = openssl_accepts(ca);
         assert!(!ran.status.success(), "{}: {ran}", refusal.of);
     }
-    let ca = copy_of(&template);
+    let ca = template.copy();
     (CAS[0].prepare)(&ca);
     ca.refuses(SIGN);
     // As the hint says.
@@ -774,7 +763,7 @@ fn an_odd_ca_signs_what_openssl_accepts() {
     }
     let template = template();
     for (oddity, prepare) in ACCEPTED {
-        let ca = copy_of(&template);
+        let ca = template.copy();
         prepare(&ca);
         let ran = ca.mailca(SIGN);
         assert_eq!(ran.code(), 0, "{oddity}: {ran}");

@@ -2,68 +2,11 @@
 //! change the disk. The same is tried inside the process, and with the power
 //! failing, where the commands are (src/commands/faults.rs).
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
-use std::thread;
 
 use super::support::invariants::{broken, broken_copy};
-use super::support::{Ca, Ran, require, run, tell};
-
-const CHANGES: &str = "openat,write,pwrite64,rename,renameat,renameat2,link,linkat,symlink,symlinkat,\
-    unlink,unlinkat,rmdir,mkdir,mkdirat,ftruncate,chmod,fchmod,fchmodat,chown,fchown,fchownat,\
-    fsync,fdatasync,syncfs,flock";
-
-/// A system call: its name, and which one of that name it is.
-#[derive(Clone)]
-struct Call {
-    name: String,
-    number: usize,
-    text: String,
-}
-
-/// The calls of a command that change something below `directory`.
-fn calls(trace: &str, directory: &str) -> Vec<Call> {
-    let mut numbers = BTreeMap::new();
-    let mut found = Vec::new();
-    for line in trace.lines() {
-        let Some((name, arguments)) = line.split_once('(') else {
-            continue;
-        };
-        let number = numbers.entry(name.to_owned()).or_insert(0);
-        *number += 1;
-        let reads =
-            name == "openat" && !arguments.contains("O_WRONLY") && !arguments.contains("O_RDWR");
-        if arguments.contains(directory) && !reads {
-            found.push(Call {
-                name: name.into(),
-                number: *number,
-                text: line.into(),
-            });
-        }
-    }
-    found
-}
-
-fn traced(ca: &Ca, options: &[&str], words: &[&str]) -> Ran {
-    let command = ca.command(words);
-    let mut strace = Command::new("strace");
-    strace.args(["-qq", "-o", &ca.dir.file("trace"), "-y", "-s", "0"]);
-    strace
-        .args(options)
-        .arg(command.get_program())
-        .args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => strace.env(name, value),
-            None => strace.env_remove(name),
-        };
-    }
-    if let Some(directory) = command.get_current_dir() {
-        strace.current_dir(directory);
-    }
-    run(&mut strace)
-}
+use super::support::strace::{self, Call};
+use super::support::{Ca, require, tell};
 
 /// Three requests beside a CA with one host and one waiting request.
 fn prepared() -> Ca {
@@ -74,13 +17,6 @@ fn prepared() -> Ca {
         ca.request(&format!("{host}.example.com"), &[]);
     }
     ca
-}
-
-fn copy(ca: &Ca) -> Ca {
-    let copy = Ca::unmade(super::support::User::me());
-    let all = format!("{}/.", ca.dir.path().display());
-    run(Command::new("cp").args(["-a", &all]).arg(copy.dir.path())).exits(0);
-    copy
 }
 
 /// How many certificates a command issues, how many it revokes.
@@ -110,14 +46,9 @@ struct Accident<'a> {
 impl Accident<'_> {
     /// What it broke, in words.
     fn breaks(&self, template: &Ca) -> Option<String> {
-        let ca = copy(template);
+        let ca = template.copy();
         let before = Effect::of(&ca);
-        let inject = format!(
-            "inject={}:{}:when={}",
-            self.call.name, self.what, self.call.number
-        );
-        let trace = format!("trace={}", self.call.name);
-        let ran = traced(&ca, &["-e", &trace, "-e", &inject], self.words);
+        let ran = strace::accident(&ca.dir, &ca.command(self.words), self.call, self.what);
         let next = ca.mailca(&["issue", "after.example.com", "--yes"]);
         let mut problems = broken(Path::new(&ca.file("")));
         for copy in ["a.pem", "out/a.example.com.pem", "out/b.example.com.pem"] {
@@ -191,21 +122,11 @@ fn survives_with(words: &[&str], effect: Effect) {
         return;
     }
     let template = prepared();
-    let trace = format!("trace={CHANGES}");
-    let whole = copy(&template);
-    let ran = traced(&whole, &["-e", &trace], words);
-    if ran.stderr.contains("ptrace") || ran.stderr.contains("PTRACE") {
-        tell(&format!(
-            "SKIPPED: tracing is not permitted: {}",
-            ran.stderr
-        ));
+    let whole = template.copy();
+    let Some((ran, found)) = strace::changes(&whole.dir, &whole.command(words)) else {
         return;
-    }
+    };
     let ran = ran.exits(0);
-    let found = calls(
-        &whole.dir.read("trace"),
-        &whole.dir.path().display().to_string(),
-    );
     assert!(found.len() > 15, "{ran}");
     let accidents: Vec<Accident<'_>> = found
         .iter()
@@ -218,23 +139,8 @@ fn survives_with(words: &[&str], effect: Effect) {
             })
         })
         .collect();
-    let half = accidents.len().div_ceil(2);
-    let broken: Vec<String> = thread::scope(|scope| {
-        let halves: Vec<_> = accidents
-            .chunks(half)
-            .map(|half| {
-                let template = &template;
-                scope.spawn(move || {
-                    let broken = half.iter().filter_map(|accident| accident.breaks(template));
-                    broken.collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        halves
-            .into_iter()
-            .flat_map(|half| half.join().expect("a thread"))
-            .collect()
-    });
+    let broken = strace::on_two_cores(&accidents, |accident| accident.breaks(&template));
+    let broken: Vec<String> = broken.into_iter().flatten().collect();
     let tried = accidents.len();
     tell(&format!(
         "{words:?}: {} calls, {tried} accidents, {} broken",

@@ -57,6 +57,15 @@ impl Ca {
         Self { dir }
     }
 
+    /// Another one with the same files, here and beside the CA.
+    #[track_caller]
+    pub fn copy(&self) -> Self {
+        let copy = Self::unmade(User::me());
+        let all = self.dir.file(".");
+        run(Command::new("cp").args(["-a", &all]).arg(copy.dir.path())).exits(0);
+        copy
+    }
+
     /// A file of the CA directory, by its full name.
     pub fn file(&self, name: &str) -> String {
         self.dir.file("CA") + "/" + name
@@ -139,10 +148,16 @@ impl Ca {
     /// `openssl ca -config openssl.cnf` in the CA directory.
     #[track_caller]
     pub fn openssl_ca(&self, args: &[&str]) -> Ran {
+        run(self.openssl_ca_command(&["-notext"]).args(args))
+    }
+
+    /// The same, to be run.
+    pub fn openssl_ca_command(&self, args: &[&str]) -> Command {
         let mut command = self.dir.command("openssl");
         command.current_dir(self.file("."));
-        command.args(["ca", "-config", "openssl.cnf", "-batch", "-notext"]);
-        run(command.args(args))
+        command.args(["ca", "-config", "openssl.cnf", "-batch"]);
+        command.args(args);
+        command
     }
 
     /// The rows of the register.

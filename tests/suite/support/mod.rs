@@ -10,6 +10,7 @@ mod node_exporter;
 mod run;
 mod sendmail;
 mod smtp;
+pub mod strace;
 mod tests;
 mod tree;
 mod user;
