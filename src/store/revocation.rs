@@ -62,8 +62,11 @@ impl Revoked {
 
 /// The entries of a CRL beside the rows of the register.
 struct Comparison<'a> {
-    /// the serial numbers, each with whether it has a row
-    listed: HashMap<&'a [u8], bool>,
+    /// the serial numbers in their octets' order, each with whether it has a row
+    listed: Vec<(&'a [u8], bool)>,
+    /// the place of the one after the last that was looked for: mostly the next, and a million are
+    /// looked for
+    next: usize,
     /// whether one is revoked in only one of both, although it has a row
     differs: bool,
 }
@@ -71,10 +74,26 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn of(crl: &'a CertificateList) -> Result<Self, CertificateListError> {
         let listed = crl.serials().map(|serial| Ok((serial?, false)));
+        let mut listed: Vec<_> = listed.collect::<Result<_, CertificateListError>>()?;
+        listed.sort();
+        listed.dedup();
         Ok(Self {
-            listed: listed.collect::<Result<_, CertificateListError>>()?,
+            listed,
+            next: 0,
             differs: false,
         })
+    }
+
+    fn find(&mut self, serial: &[u8]) -> Option<&mut bool> {
+        let is_next = |(it, _): &(&[u8], bool)| *it == serial;
+        let at = if self.listed.get(self.next).is_some_and(is_next) {
+            self.next
+        } else {
+            let found = self.listed.binary_search_by(|(it, _)| (*it).cmp(serial));
+            found.ok()?
+        };
+        self.next = at + 1;
+        self.listed.get_mut(at).map(|(_, has_row)| has_row)
     }
 
     fn see(&mut self, line: &[u8]) {
@@ -82,7 +101,7 @@ impl<'a> Comparison<'a> {
             return;
         };
         let is_revoked = index::is_revoked(line);
-        match self.listed.get_mut(significant(&octets)) {
+        match self.find(significant(&octets)) {
             Some(has_row) => {
                 *has_row = true;
                 self.differs |= !is_revoked;
@@ -92,7 +111,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn without_row(&self) -> usize {
-        self.listed.values().filter(|has_row| !**has_row).count()
+        self.listed.iter().filter(|(_, has_row)| !has_row).count()
     }
 }
 
@@ -203,7 +222,7 @@ impl Store {
         if comparison.differs || comparison.without_row() == 0 {
             return Ok(Some(fault));
         }
-        Ok(Some(match self.entries_without_row(crl, &comparison) {
+        Ok(Some(match self.entries_without_row(crl, &mut comparison) {
             Ok(entries) if !entries.is_empty() => {
                 CrlFault::WithoutRow(entries.iter().map(Entry::serial_number).collect())
             }
@@ -216,7 +235,7 @@ impl Store {
     fn entries_without_row<'a>(
         &self,
         crl: &'a CertificateList,
-        comparison: &Comparison<'_>,
+        comparison: &mut Comparison<'_>,
     ) -> Result<Vec<Entry<'a>>, Distrust> {
         let ca = &self.certificate;
         if crl.issuer != ca.subject {
@@ -234,7 +253,7 @@ impl Store {
                 return Err(Distrust::Critical(name));
             }
             let is_revoked = Reason::of_entry(entry.reason) != Some(Reason::RemoveFromCrl);
-            if is_revoked && comparison.listed.get(entry.serial) == Some(&false) {
+            if is_revoked && comparison.find(entry.serial) == Some(&mut false) {
                 found.push(entry);
             }
         }
@@ -458,7 +477,7 @@ impl Transaction<'_> {
             });
             read.map(|()| comparison)
         });
-        let comparison = match comparison {
+        let mut comparison = match comparison {
             Ok(comparison) => comparison?,
             Err(error) => {
                 next.left_out = Some((crl.serials().count(), error.into()));
@@ -469,7 +488,7 @@ impl Transaction<'_> {
         if without_row == 0 {
             return Ok(next);
         }
-        match self.store.entries_without_row(&crl, &comparison) {
+        match self.store.entries_without_row(&crl, &mut comparison) {
             Err(distrust) => next.left_out = Some((without_row, distrust)),
             Ok(kept) => {
                 for entry in kept {
