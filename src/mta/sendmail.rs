@@ -1,5 +1,8 @@
 //! Sendmail: the `define()` lines of Listing 6.3 for a sendmail.mc (cf/README, "STARTTLS").
 
+pub mod config;
+pub mod m4;
+
 use std::path::Path;
 
 use minijinja::context;

@@ -15,7 +15,7 @@ use libfuzzer_sys::fuzz_target;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 14] = [
+const TARGETS: [(&str, Target); 15] = [
     ("certificate", pki::certificate),
     ("conf", store::conf),
     ("crl", pki::crl),
@@ -27,6 +27,7 @@ const TARGETS: [(&str, Target); 14] = [
     ("names", words::names),
     ("passphrase", words::passphrase),
     ("request", pki::request),
+    ("sendmail", words::sendmail),
     ("serial", words::serial),
     ("sign", pki::sign),
     ("usage", words::usage),

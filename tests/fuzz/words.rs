@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use mailca::cli::Cli;
 use mailca::exit::{Exit, Plugin};
 use mailca::mta::sendmail;
+use mailca::mta::sendmail::config::{Config, Setting};
 use mailca::pki::general_name::{self, GeneralName};
 use mailca::pki::name::Name;
 use mailca::pki::name_constraints::{self, Subtree};
@@ -122,6 +123,18 @@ pub fn mc(data: &[u8]) {
     };
     assert_eq!(sendmail::put_into(&new, lines).as_ref().ok(), Some(&new));
     assert!(new.contains(lines.trim_start()));
+}
+
+/// A sendmail.mc or a sendmail.cf that is looked at.
+pub fn sendmail(data: &[u8]) {
+    let lines = data.split(|byte| *byte == b'\n').count();
+    let read = [Config::of_mc(data).ok(), Some(Config::of_cf(data))];
+    for config in read.iter().flatten() {
+        for value in Setting::ALL.iter().filter_map(|setting| config.get(*setting)) {
+            assert!((1..=lines).contains(&value.line), "{value:?}");
+            assert!(value.files().count() > 0 && !value.text().is_empty());
+        }
+    }
 }
 
 /// The command line, its words between NUL bytes; a command that makes sense does not run.

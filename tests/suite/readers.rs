@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use mailca::mta::sendmail;
+use mailca::mta::sendmail::config::Config;
 use mailca::pki::certificate::Certificate;
 use mailca::pki::description::Description;
 use mailca::pki::general_name::GeneralName;
@@ -336,6 +337,10 @@ fn files_of_a_ca_directory() {
     ]);
 }
 
+const MC: &str = "divert(-1)\n# don't\ndivert(0)dnl\ninclude(`m4/cf.m4')dnl\n\
+    define(`D', `MAIL_SETTINGS_DIR`'$1')dnl\ndefine(`confCRL', `D(x)/`a'')# (\n\
+    ifdef(`D', `define(`confCACERT', defn(`D'))')ifelse(a, b, , `undefine(`D')')\n";
+
 #[test]
 fn what_people_write() {
     let names = [
@@ -375,6 +380,15 @@ fn what_people_write() {
         words("sendmail.mc", &[mc], |text| {
             let new = sendmail::put_into(text, lines)?;
             sendmail::put_into(&new, lines).map(|again| assert_eq!(again, new))
+        }),
+        reader(
+            "what a sendmail.mc names",
+            vec![MC.as_bytes().to_vec()],
+            |bytes| Config::of_mc(bytes).map(|_| ()),
+        ),
+        reader("a sendmail.cf", vec![b"O CRLFile=/a\n".to_vec()], |bytes| {
+            let _ = Config::of_cf(bytes);
+            Ok::<(), String>(())
         }),
         reader(
             "passphrases",
