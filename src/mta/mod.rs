@@ -1,6 +1,7 @@
 //! What mail servers need to be told: one small file each, over a template of its own in
 //! templates/mta/.
 
+pub mod access;
 pub mod renewal;
 pub mod revocation;
 pub mod sendmail;

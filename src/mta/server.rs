@@ -30,6 +30,28 @@ impl MailServer {
             Self::Dovecot => "dovecot",
         }
     }
+
+    /// Its name in a sentence.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Sendmail => "Sendmail",
+            Self::Postfix => "Postfix",
+            Self::Exim => "Exim",
+            Self::Dovecot => "Dovecot",
+        }
+    }
+
+    /// Programs that only it has: every mail server has one named sendmail.
+    #[must_use]
+    pub fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Sendmail => &["sendmail.sendmail", "praliases", "/usr/lib/sm.bin/sendmail"],
+            Self::Postfix => &["postfix", "/usr/lib/postfix/sbin/master"],
+            Self::Exim => &["exim4", "exim"],
+            Self::Dovecot => &["dovecot"],
+        }
+    }
 }
 
 impl fmt::Display for MailServer {

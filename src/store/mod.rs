@@ -1,6 +1,7 @@
 //! The CA directory: an `openssl ca` directory, read and written as OpenSSL would. Nothing else
 //! in mailca writes there.
 
+pub mod access;
 pub mod audit;
 pub mod compromised;
 pub mod conf;

@@ -1,5 +1,6 @@
 //! What mailca asks of the operating system: files, locks, processes, questions on a terminal.
 
+pub mod access;
 pub mod disk;
 pub mod files;
 pub mod hook;
