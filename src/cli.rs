@@ -554,10 +554,10 @@ Examples:
   mailca check --sendmail /etc/mail/sendmail.mc
   mailca check --json | jq -r '.findings[].problem'")]
 pub struct Check {
-    /// Judge who may read and write the files as these mail servers do: sendmail, postfix, exim, dovecot [default: those on this machine]
+    /// Judge who may read and write the files as these mail servers do: sendmail, postfix, exim, dovecot [default: those on this machine, else sendmail]
     #[arg(long = "for", value_name = "SERVER", value_delimiter = ',')]
     pub servers: Vec<MailServer>,
-    /// Look at this sendmail.mc or sendmail.cf [default: those in /etc/mail, as far as they name this CA]
+    /// Look at all that this sendmail.mc or sendmail.cf names [default: those in /etc/mail, as far as they name files of this CA]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub sendmail: Vec<PathBuf>,
 }

@@ -1,7 +1,10 @@
 //! `mailca check`
 
+mod access;
 mod directory;
 mod finding;
+mod mail;
+mod sendmail;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -37,7 +40,6 @@ struct Report {
 }
 
 pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
-    let _ = args;
     let store = session.open_store()?;
     let audit = store.audit(session.context.now())?;
     let words = Words {
@@ -47,6 +49,7 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     };
     let mut findings = words.all();
     findings.extend(lifetimes(&store, session)?);
+    findings.extend(mail::findings(args, &store, session)?);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let worst = findings.first().map(|finding| finding.severity);
     let report = Report {
@@ -103,7 +106,7 @@ impl fmt::Display for Report {
         for finding in &self.findings {
             let reason = text::sentence(&finding.reason);
             writeln!(f, "{}: {reason}", finding.severity.as_str())?;
-            if let Some(remedy) = &finding.remedy {
+            if let Some(remedy) = finding.remedy.as_ref().filter(|_| !finding.repair) {
                 writeln!(f, "next: {remedy}")?;
             }
         }

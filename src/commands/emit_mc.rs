@@ -1,22 +1,24 @@
 //! `mailca emit-mc`
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::sendmail_files::{build, of_daemon, sources};
 use super::session::Session;
 use crate::cli::EmitMc;
 use crate::mta::Files;
+use crate::mta::access::sendmail::Daemon;
+use crate::mta::access::{Objection, Role};
 use crate::mta::sendmail::{self, SendmailError};
 use crate::pki::general_name;
 use crate::pki::key::{EncodedKey, PrivateKey};
 use crate::report::{self, List, Outcome};
 use crate::store::hosts::{self, CERT, KEY};
 use crate::store::{Store, StoreError};
+use crate::sys::access::{Access, Account};
 use crate::sys::files::{self, FileError};
 
 /// Why no lines are printed.
@@ -62,7 +64,7 @@ struct Report {
     changed: bool,
     file: PathBuf,
     #[serde(skip)]
-    next: &'static str,
+    next: String,
 }
 
 impl std::fmt::Display for Report {
@@ -89,17 +91,15 @@ pub fn run(args: &EmitMc, session: &mut Session<'_>) -> Result<Outcome> {
     }
     let lines = sendmail::lines(&files)?;
     if args.dir.is_none() {
-        for problem in unsafe_files(&files)? {
+        for Objection { reason, .. } in objections(&files)? {
             session.warn(&format!(
-                "{problem}; Sendmail would refuse it and offer no STARTTLS"
+                "{reason}; Sendmail would refuse it and offer no STARTTLS"
             ));
         }
     }
-    // Debian's own command does the whole; elsewhere the Makefile beside sendmail.mc does.
-    let build = if Path::new("/usr/sbin/sendmailconfig").exists() {
-        "sendmailconfig"
-    } else {
-        "make -C /etc/mail, and restart Sendmail"
+    let build = match build(Path::new("/etc/mail/sendmail.mc")) {
+        own if own == "sendmailconfig" => own,
+        make => format!("{make}, and restart Sendmail"),
     };
     if let Some(path) = &args.into {
         return put_into(path, &lines, build);
@@ -224,39 +224,28 @@ fn read_key(path: &Path) -> Result<PrivateKey> {
     Ok(encoded.unlock(None).map_err(failed)?)
 }
 
-// What Sendmail's own checks would say (its op guide, "DontBlameSendmail").
-fn unsafe_files(files: &Files) -> Result<Vec<String>, FileError> {
-    let mut problems = Vec::new();
-    let key_mode = files::mode(&files.key)?;
-    if key_mode & 0o066 != 0 {
-        let key = files.key.display();
-        problems.push(format!("{key} is open to others (mode {key_mode:04o})"));
-    }
-    for path in [&files.certificate, &files.ca] {
-        let mode = files::mode(path)?;
-        if mode & 0o022 != 0 {
-            let path = path.display();
-            problems.push(format!("{path} is writable by others (mode {mode:04o})"));
+// Who starts the mail server is not asked here: root does.
+fn objections(files: &Files) -> Result<Vec<Objection>> {
+    let sources = sources(&[])?;
+    let mut daemon = Daemon::of(&of_daemon(&sources), &Account::own());
+    daemon.is_roots = true;
+    let given = [
+        (Role::Key, &files.key),
+        (Role::Certificate, &files.certificate),
+        (Role::Ca, &files.ca),
+    ];
+    let mut found = Vec::new();
+    for (role, path) in given {
+        for objection in daemon.objections(role, &Access::of(path)?) {
+            if !found.contains(&objection) {
+                found.push(objection);
+            }
         }
     }
-    let folder = files::parent(&files.key);
-    let resolved =
-        fs::canonicalize(folder).map_err(|error| FileError::new("read", folder, error))?;
-    for directory in resolved.ancestors() {
-        let metadata =
-            fs::metadata(directory).map_err(|error| FileError::new("read", directory, error))?;
-        let mode = metadata.mode() & 0o7777;
-        if mode & 0o022 != 0 {
-            let directory = directory.display();
-            problems.push(format!(
-                "the directory {directory} is writable by others (mode {mode:04o})"
-            ));
-        }
-    }
-    Ok(problems)
+    Ok(found)
 }
 
-fn put_into(path: &Path, lines: &str, next: &'static str) -> Result<Outcome> {
+fn put_into(path: &Path, lines: &str, next: String) -> Result<Outcome> {
     let bytes = files::read(path)?;
     let old = str::from_utf8(&bytes).map_err(|_| EmitError::NotText(path.to_owned()))?;
     let new = sendmail::put_into(old, lines).map_err(|source| EmitError::Into {

@@ -16,6 +16,7 @@ use super::repair::RepairRefusal;
 use super::req::RequestRefusal;
 use super::revoke::RevokeRefusal;
 use super::selection::SelectionError;
+use super::sendmail_files::SendmailFileError;
 use super::session::AnswerError;
 use super::sign::SignError;
 use super::verify::VerifyError;
@@ -118,6 +119,11 @@ fn hint(cause: &Cause, ca: Place<'_>) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(|error| emit(error, ca)))
         .or_else(|| cause.downcast_ref().map(|error| emit_systemd(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(unit))
+        .or_else(|| {
+            cause
+                .downcast_ref()
+                .and_then(|error| sendmail_file(error, ca))
+        })
         .or_else(|| cause.downcast_ref().and_then(verify))
         .or_else(|| cause.downcast_ref().and_then(prompt))
         .or_else(|| cause.downcast_ref().map(exposed))
@@ -676,6 +682,13 @@ fn emit_systemd(error: &EmitSystemdError, ca: Place<'_>) -> String {
             invocation(ca, &words)
         }
     }
+}
+
+fn sendmail_file(error: &SendmailFileError, ca: Place<'_>) -> Option<String> {
+    let SendmailFileError::M4 { path, .. } = error;
+    let cf = path.with_extension("cf");
+    let command = invocation(ca, &["check", "--sendmail", &cf.to_string_lossy()]);
+    cf.exists().then_some(command)
 }
 
 fn unit(error: &UnitError) -> Option<String> {

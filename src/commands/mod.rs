@@ -25,6 +25,7 @@ mod req;
 mod review;
 mod revoke;
 mod selection;
+mod sendmail_files;
 mod session;
 mod several;
 mod show;

@@ -15,7 +15,7 @@ use crate::pki::serial::SerialNumber;
 use crate::pki::text;
 use crate::report::{self, List, Outcome};
 use crate::store::Store;
-use crate::store::repair::Plan;
+use crate::store::repair::{Plan, Repaired};
 
 /// Why nothing is repaired.
 #[derive(Debug, Error)]
@@ -56,7 +56,7 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     }
     let plan = store.repair_plan(&store.audit(now)?, now)?;
     if plan.actions.is_empty() || args.dry_run {
-        return outcome(&store, plan, Vec::new(), (finished, args.dry_run));
+        return outcome(&store, plan, Repaired::default(), (finished, args.dry_run));
     }
     confirm(args, session, &store, &plan)?;
     let transaction = store.begin_repair(session.wait())?;
@@ -66,8 +66,8 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     if plan != settled {
         bail!(Refusal::ChangedMeanwhile(store.settings.root.clone()));
     }
-    let kept = transaction.repair(&settled, &audit, now)?;
-    outcome(&store, plan, kept, (finished, false))
+    let repaired = transaction.repair(&settled, &audit, now)?;
+    outcome(&store, plan, repaired, (finished, false))
 }
 
 fn confirm(args: &Args, session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<()> {
@@ -93,18 +93,19 @@ fn confirm(args: &Args, session: &mut Session<'_>, store: &Store, plan: &Plan) -
 fn outcome(
     store: &Store,
     plan: Plan,
-    kept: Vec<PathBuf>,
+    repaired: Repaired,
     (finished, is_plan): (bool, bool),
 ) -> Result<Outcome> {
     let first = finished.then(|| "finish what an interrupted mailca had begun".into());
+    let failed = repaired.failed.iter().map(ToString::to_string);
     let planned = plan.actions.iter().map(ToString::to_string);
     let report = Report {
         changed: finished || !(is_plan || plan.actions.is_empty()),
         directory: store.settings.root.clone(),
         actions: first.into_iter().chain(planned).collect(),
-        kept,
+        kept: repaired.kept,
         assumed_valid: plan.unproven,
-        undecided: plan.undecided,
+        undecided: plan.undecided.into_iter().chain(failed).collect(),
         is_plan,
         next: report::invocation(store, &[if is_plan { "repair" } else { "check" }]),
     };

@@ -4,6 +4,8 @@
 mod register;
 mod transaction;
 
+pub use self::transaction::Repaired;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +74,13 @@ pub enum Action {
     },
     /// Give a file that is of no use another name.
     SetAside(PathBuf),
+    /// Take from others what they should not be able to do.
+    SetMode {
+        /// the file or directory
+        path: PathBuf,
+        /// its permission bits from now on
+        mode: u32,
+    },
     /// Make a link under the hash of what it leads to.
     Link {
         /// the link
@@ -125,6 +134,9 @@ impl fmt::Display for Action {
                 write!(f, "write {number} into {}", path.display())
             }
             Self::SetAside(path) => write!(f, "move {} aside", path.display()),
+            Self::SetMode { path, mode } => {
+                write!(f, "set the mode of {} to {mode:04o}", path.display())
+            }
             Self::Link { path, target } => {
                 write!(f, "link {} to {}", path.display(), target.display())
             }
@@ -157,6 +169,12 @@ impl Store {
         for path in &audit.leftovers {
             plan.actions.push(Action::SetAside(path.clone()));
         }
+        let loose = self.loose_files().into_iter();
+        plan.actions
+            .extend(loose.filter(|it| it.is_inside).map(|it| Action::SetMode {
+                path: it.path,
+                mode: it.wanted,
+            }));
         Ok(plan)
     }
 

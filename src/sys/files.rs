@@ -569,6 +569,21 @@ pub fn set_dir_mode(path: &Path, mode: u32) -> Result<()> {
         .map_err(|error| FileError::new("set the mode of", path, error))
 }
 
+/// Sets the mode of a file or directory, or of what a link leads to.
+///
+/// # Errors
+/// When it is not there, or the system refuses.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    let fail = |error| FileError::new("set the mode of", path, error);
+    let real = fs::canonicalize(path).map_err(fail)?;
+    if real.is_dir() {
+        return set_dir_mode(&real, mode);
+    }
+    open::regular_itself(&real)
+        .and_then(|file| disk::set_mode(file, &real, mode))
+        .map_err(fail)
+}
+
 /// Gives a directory that is no link, and that mailca has made, to the owner of the one it is in.
 ///
 /// # Errors

@@ -411,12 +411,15 @@ fn what_a_person_names_may_have_any_form() {
     let into: &[&str] = &["emit-mc", HOST, "--into", "sendmail.mc"];
     let for_sendmail: &[&str] = &["emit-mc", HOST, "--key", KEY];
     let texts = "empty, truncated, NUL, CRLF, BOM";
+    let looked_at: &[&str] = &["check", "--for=dovecot", "--sendmail=sendmail.mc"];
+    let mc = "empty, nested without lengths, Latin-1, NUL, CRLF, BOM, UTF-16, device";
     let units: &[&str] = &["emit", "systemd", "--into", ".", "--deploy-hook=true"];
     let ours = "truncated, Latin-1, NUL, CRLF";
     let count = try_all(&NAMED)
         + try_all(&[
             place("a key for Sendmail", KEY, for_sendmail, ""),
             place("sendmail.mc", "sendmail.mc", into, texts),
+            place("sendmail.mc, check", "sendmail.mc", looked_at, mc),
             place("a service", "mailca.service", units, ours),
             place("a timer", "mailca.timer", units, ours),
         ]);

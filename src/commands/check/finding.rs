@@ -56,6 +56,8 @@ impl Finding {
         file: impl Into<PathBuf>,
         reason: String,
     ) -> Self {
+        // JSON has no other names.
+        let file = file.into().to_string_lossy().into_owned();
         Self {
             problem: problem.into(),
             severity,

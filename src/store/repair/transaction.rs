@@ -16,9 +16,17 @@ use crate::store::transaction::{Transaction, TransactionError};
 use crate::sys::disk;
 use crate::sys::files::{self, FileError};
 
+/// What was done besides what the plan says.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// the copies of what was changed, and the new names of what was set aside
+    pub kept: Vec<PathBuf>,
+    /// modes that could not be set
+    pub failed: Vec<FileError>,
+}
+
 impl Transaction<'_> {
-    /// Carries a plan out, and returns the copies of what was changed and the new names of what
-    /// was set aside.
+    /// Carries a plan out.
     ///
     /// # Errors
     /// Before the commit, anything; after it, [`TransactionError::Pending`].
@@ -27,7 +35,7 @@ impl Transaction<'_> {
         plan: &Plan,
         audit: &Audit,
         now: OffsetDateTime,
-    ) -> Result<Vec<PathBuf>, TransactionError> {
+    ) -> Result<Repaired, TransactionError> {
         let now = unused_moment(&self.store.settings.database, plan, now);
         let mut kept = Vec::new();
         let result = self.prepare(plan, audit, now, &mut kept);
@@ -44,7 +52,15 @@ impl Transaction<'_> {
             }
         }
         kept.retain(|path| files::exists(path));
-        Ok(kept)
+        // Nothing depends on them, and another repair sets those that could not be set.
+        let modes = plan.actions.iter().filter_map(|action| match action {
+            Action::SetMode { path, mode } => files::set_mode(path, *mode).err(),
+            _ => None,
+        });
+        Ok(Repaired {
+            failed: modes.collect(),
+            kept,
+        })
     }
 
     fn prepare(
@@ -86,7 +102,8 @@ impl Transaction<'_> {
                 Action::RestoreRegister(_)
                 | Action::Replace { .. }
                 | Action::EndLastRow
-                | Action::Adopt { .. } => {}
+                | Action::Adopt { .. }
+                | Action::SetMode { .. } => {}
             }
         }
         kept.extend(set_aside);

@@ -4,6 +4,7 @@
 mod ca;
 mod clock;
 mod dir;
+mod exim;
 pub mod invariants;
 pub mod layouts;
 mod node_exporter;
@@ -18,6 +19,7 @@ mod user;
 pub use ca::Ca;
 pub use clock::Clock;
 pub use dir::TestDir;
+pub use exim::Exim;
 pub use node_exporter::NodeExporter;
 pub use run::{Ran, find, openssl, require, require_folder, run, run_with, tell};
 pub use sendmail::{BASE_MC, Sendmail};

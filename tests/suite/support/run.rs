@@ -157,6 +157,7 @@ pub fn find(tool: &str) -> Option<PathBuf> {
             let file = PathBuf::from("/usr/lib/ssl/misc/CA.pl");
             return Some(file).filter(|file| file.is_file());
         }
+        "exim" => return below_target("exim/usr/sbin/exim4"),
         "systemd" => return systemd(),
         _ => {}
     }

@@ -1,0 +1,32 @@
+//! What the mail servers will make of this CA: whether they may use its files, and what Sendmail is
+//! told of them.
+
+use anyhow::Result;
+
+use super::access;
+use super::finding::Finding;
+use super::sendmail;
+use crate::cli::Check as Args;
+use crate::commands::sendmail_files;
+use crate::commands::session::Session;
+use crate::mta::access::sendmail::Daemon;
+use crate::store::Store;
+use crate::sys::access::Account;
+
+/// Everything that is wrong with modes, owners, and Sendmail's settings.
+pub fn findings(args: &Args, store: &Store, session: &Session<'_>) -> Result<Vec<Finding>> {
+    let sources = sendmail_files::sources(&args.sendmail)?;
+    let daemon = Daemon::of(&sendmail_files::of_daemon(&sources), &Account::own());
+    let servers = if args.servers.is_empty() {
+        let path = session.context.variable("PATH");
+        access::servers_here(path.as_ref().map(AsRef::as_ref))
+    } else {
+        args.servers.clone()
+    };
+    let mut found = access::own(store)?;
+    found.extend(access::of_servers(store, &servers, &daemon)?);
+    for source in &sources {
+        found.extend(sendmail::findings(source, store, session));
+    }
+    Ok(found)
+}
