@@ -4,6 +4,7 @@ mod access;
 mod directory;
 mod finding;
 mod mail;
+mod pairs;
 mod sendmail;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use time::OffsetDateTime;
 
 use self::directory::Words;
 use self::finding::{Finding, Severity};
+use self::pairs::Pairs;
 use super::overview::Overview;
 use super::overview::item::Urgency;
 use super::session::Session;
@@ -34,6 +36,8 @@ struct Report {
     at: OffsetDateTime,
     directory: PathBuf,
     findings: Vec<Finding>,
+    /// what could not be looked at, and why
+    unchecked: Vec<String>,
     /// the command that mends some of them
     #[serde(skip)]
     repair: String,
@@ -50,6 +54,8 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     let mut findings = words.all();
     findings.extend(lifetimes(&store, session)?);
     findings.extend(mail::findings(args, &store, session)?);
+    let pairs = Pairs::of(&store, session)?;
+    findings.extend(pairs.findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let worst = findings.first().map(|finding| finding.severity);
     let report = Report {
@@ -58,6 +64,7 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
         at: session.context.now(),
         directory: store.settings.root.clone(),
         findings,
+        unchecked: pairs.unchecked,
         repair: report::invocation(&store, &["repair"]),
     };
     let mut outcome = Outcome::long(&report, session.global.json)?;
@@ -99,9 +106,8 @@ fn lifetimes(store: &Store, session: &Session<'_>) -> Result<Vec<Finding>> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let directory = self.directory.display();
         if self.findings.is_empty() {
-            return writeln!(f, "{directory}: nothing is wrong");
+            writeln!(f, "{}: nothing is wrong", self.directory.display())?;
         }
         for finding in &self.findings {
             let reason = text::sentence(&finding.reason);
@@ -112,6 +118,9 @@ impl fmt::Display for Report {
         }
         if self.findings.iter().any(|finding| finding.repair) {
             writeln!(f, "next: {}", self.repair)?;
+        }
+        for unchecked in &self.unchecked {
+            writeln!(f, "not checked: {}", text::sentence(unchecked))?;
         }
         Ok(())
     }

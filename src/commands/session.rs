@@ -250,7 +250,8 @@ impl<'a> Session<'a> {
         Ok(Passphrase::new(std::mem::take(&mut *typed)))
     }
 
-    fn given_passphrase(&mut self) -> Result<Option<Passphrase>> {
+    /// The passphrase that an option, the environment or systemd gives, without a question.
+    pub fn given_passphrase(&mut self) -> Result<Option<Passphrase>> {
         let sources = Sources::from_environment(
             self.global.passphrase_file.clone(),
             self.global.passphrase_fd,

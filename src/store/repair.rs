@@ -169,6 +169,13 @@ impl Store {
         for path in &audit.leftovers {
             plan.actions.push(Action::SetAside(path.clone()));
         }
+        if let Err(RegisterError::Crl { path, .. }) = self.crl() {
+            plan.undecided.push(format!(
+                "{} holds no whole CRL and is moved aside: publish another with mailca crl",
+                path.display()
+            ));
+            plan.actions.push(Action::SetAside(path));
+        }
         let loose = self.loose_files().into_iter();
         plan.actions
             .extend(loose.filter(|it| it.is_inside).map(|it| Action::SetMode {

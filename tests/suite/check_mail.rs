@@ -381,6 +381,10 @@ fn a_sendmail_mc_is_read_as_m4_reads_it() {
     } else {
         BASE_MC.into()
     };
+    // These are for some users only, and empty as they come.
+    let includes = |line: &&str| line.starts_with("include(`/etc/mail/");
+    let stock = stock.split_inclusive('\n').filter(|line| !includes(line));
+    let stock: String = stock.collect();
     let variants = variants.into_iter().chain([stock.clone(), stock + &block]);
     for text in variants {
         let cf = cf(&ca, &text);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::support::layouts::{self, Layout};
-use super::support::{Tree, tell};
+use super::support::{Ran, Tree, tell};
 
 /// How a damage ends.
 #[derive(Clone, Copy, PartialEq)]
@@ -114,7 +114,7 @@ const DAMAGES: &[Damage] = &[
     ),
     (
         "a subject changed",
-        "sed -i '1s/CN=first/CN=worst/' $index",
+        "sed -i 's/CN=first/CN=worst/' $index",
         &["row-differs"],
         Repaired,
     ),
@@ -235,7 +235,12 @@ fn sh(layout: &Layout, script: &str) {
 /// What `check` calls what it found, each once; notes left out.
 #[track_caller]
 fn problems(layout: &Layout) -> BTreeSet<String> {
-    let ran = layout.mailca(&["check", "--json"]);
+    problems_in(&layout.mailca(&["check", "--json"]))
+}
+
+/// The same of a `check --json` that has run.
+#[track_caller]
+pub fn problems_in(ran: &Ran) -> BTreeSet<String> {
     let document: Value =
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"));
     let findings = document["findings"].as_array().expect("a list");

@@ -8,6 +8,7 @@ use std::path::Path;
 use mailca::pki::certificate::Certificate;
 use mailca::pki::certificate_list::CertificateList;
 
+use super::damage::problems_in;
 use super::support::invariants::broken;
 use super::support::strace::{self, Call};
 use super::support::{Ca, require, tell};
@@ -163,11 +164,14 @@ fn unhealed(ca: &Ca) -> Vec<String> {
     if given.contains(&serial) {
         problems.push(format!("openssl ca gave {serial} again"));
     }
-    for words in [&["check"][..], &["issue", "next.example.com", "--yes"]] {
-        let ran = ca.mailca(words);
-        if ran.code() != 0 {
-            problems.push(format!("{ran}"));
-        }
+    // openssl ca gives none to what it signs.
+    let check = ca.mailca(&["check", "--json"]);
+    if problems_in(&check).iter().any(|name| name != "no-name") {
+        problems.push(format!("{check}"));
+    }
+    let next = ca.mailca(&["issue", "next.example.com", "--yes"]);
+    if next.code() != 0 {
+        problems.push(format!("{next}"));
     }
     problems.extend(broken(Path::new(&ca.file(""))));
     problems
@@ -227,13 +231,11 @@ fn heals(words: &[&str]) {
 }
 
 #[test]
-#[ignore = "needs repair"]
 fn a_killed_signing_is_healed() {
     heals(&["-in", "../long.csr", "-out", "../killed.pem"]);
 }
 
 #[test]
-#[ignore = "needs repair"]
 fn a_killed_signing_of_two_is_healed() {
     let words = [
         "-out",
@@ -246,19 +248,16 @@ fn a_killed_signing_of_two_is_healed() {
 }
 
 #[test]
-#[ignore = "needs repair"]
 fn a_killed_revocation_is_healed() {
     heals(&["-revoke", "../valid.pem"]);
 }
 
 #[test]
-#[ignore = "needs repair"]
 fn a_killed_crl_is_healed() {
     heals(&["-gencrl", "-out", "crl/crl.pem"]);
 }
 
 #[test]
-#[ignore = "needs repair"]
 fn a_killed_update_of_the_register_is_healed() {
     heals(&["-updatedb"]);
 }

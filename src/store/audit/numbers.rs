@@ -143,10 +143,7 @@ impl Store {
             return Ok(None);
         };
         let kept = certificates.kept.iter().map(|kept| &kept.serial);
-        let damaged = certificates.damaged.iter();
-        let damaged = damaged.filter_map(|damaged| damaged.serial.as_ref());
-        kept.chain(damaged)
-            .for_each(|serial| window.see_number(serial));
+        kept.for_each(|serial| window.see_number(serial));
         Ok(window
             .taken
             .map(|taken| NumberFault::Behind { next, taken }))
@@ -157,9 +154,16 @@ impl Store {
         crl: Option<&CertificateList>,
     ) -> Result<Option<NumberFault>, FileError> {
         let current = crl.and_then(|crl| crl.number.clone());
-        match self.number_in(&self.settings.crl_number)? {
+        let path = &self.settings.crl_number;
+        let mut beside = [".new", ".old"]
+            .map(|suffix| with_suffix(path, suffix))
+            .into_iter();
+        let is_put_away = beside.any(|path| files::exists(&path));
+        match self.number_in(path)? {
             // Without the setting, openssl ca makes CRLs without a number.
-            Err(NumberFault::Missing) if current.is_none() || !self.settings.has_crl_number() => {
+            Err(NumberFault::Missing)
+                if !is_put_away && (current.is_none() || !self.settings.has_crl_number()) =>
+            {
                 Ok(None)
             }
             Err(fault) => Ok(Some(fault)),
