@@ -16,8 +16,8 @@ use crate::mta::sendmail::{self, SendmailError};
 use crate::pki::general_name;
 use crate::pki::key::{EncodedKey, PrivateKey};
 use crate::report::{self, List, Outcome};
-use crate::store::hosts::{self, CERT, KEY};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use crate::store::hosts::{self, CERT, HostError, KEY};
 use crate::sys::access::{Access, Account};
 use crate::sys::files::{self, FileError};
 
@@ -215,12 +215,12 @@ fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
 }
 
 fn read_key(path: &Path) -> Result<PrivateKey> {
-    let failed = |source| StoreError::Key {
+    let failed = |source| HostError::Key {
         path: path.to_owned(),
         source,
     };
     let encoded = EncodedKey::find(&files::read(path)?).map_err(failed)?;
-    let encoded = encoded.ok_or_else(|| StoreError::NoKey(path.to_owned()))?;
+    let encoded = encoded.ok_or_else(|| HostError::NoKey(path.to_owned()))?;
     Ok(encoded.unlock(None).map_err(failed)?)
 }
 

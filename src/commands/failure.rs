@@ -23,7 +23,7 @@ use super::verify::VerifyError;
 use crate::cli::STANDARD_CA;
 use crate::exit::Exit;
 use crate::pki::asn1_time;
-use crate::pki::key::KeyError;
+use crate::pki::key::{KeyError, Reader};
 use crate::pki::name::NameError;
 use crate::pki::policy::PolicyError;
 use crate::pki::public_key::BadKey;
@@ -34,6 +34,7 @@ use crate::pki::text;
 use crate::report::{Failure, Place, in_place_of, invocation, shell_line};
 use crate::store::StoreError;
 use crate::store::create::CreateError;
+use crate::store::hosts::HostError;
 use crate::store::journal::JournalError;
 use crate::store::layout::{self, Layout};
 use crate::store::register::RegisterError;
@@ -90,6 +91,7 @@ type Cause = dyn std::error::Error + 'static;
 fn hint(cause: &Cause, ca: Place<'_>) -> Option<String> {
     None.or_else(|| cause.downcast_ref().and_then(answer))
         .or_else(|| cause.downcast_ref().and_then(store))
+        .or_else(|| cause.downcast_ref().and_then(host))
         .or_else(|| cause.downcast_ref().and_then(settings))
         .or_else(|| cause.downcast_ref().and_then(create))
         .or_else(|| {
@@ -150,6 +152,10 @@ fn store(error: &StoreError) -> Option<String> {
             let path = path.display();
             Some(format!("put the CA's private key into {path}"))
         }
+        StoreError::Key {
+            path,
+            source: KeyError::Unsupported { reader, .. },
+        } => conversion(path, *reader, "-aes256"),
         _ => None,
     }
 }
@@ -201,6 +207,42 @@ fn settings_lines(layout: &Layout) -> String {
     let lines = lines.iter().map(String::as_str);
     let words: Vec<&str> = ["printf", "%s\\n"].into_iter().chain(lines).collect();
     shell_line(&words)
+}
+
+fn host(error: &HostError) -> Option<String> {
+    match error {
+        HostError::Key { path, source } => match source {
+            KeyError::Unsupported { reader, .. } => conversion(path, *reader, ""),
+            // mailca reads it, but has nobody to ask when a server starts.
+            KeyError::PassphraseRequired => conversion(path, Reader::Openssl, ""),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+// The command that puts a key into a form that mailca reads, and keeps it as it was beside it.
+fn conversion(path: &Path, reader: Reader, cipher: &str) -> Option<String> {
+    let mut words = openssl_pkey(reader)?;
+    words.extend(Some(cipher).filter(|cipher| !cipher.is_empty()));
+    let path = path.to_string_lossy();
+    let (new, old) = (format!("{path}.new"), format!("{path}.old"));
+    words.extend(["-in", &path, "-out", &new]);
+    let (convert, keep, place) = (
+        shell_line(&words),
+        shell_line(&["mv", &path, &old]),
+        shell_line(&["mv", &new, &path]),
+    );
+    Some(format!("(umask 077; {convert}) && {keep} && {place}"))
+}
+
+fn openssl_pkey(reader: Reader) -> Option<Vec<&'static str>> {
+    let legacy = ["-provider", "legacy", "-provider", "default"];
+    match reader {
+        Reader::Openssl => Some(vec!["openssl", "pkey"]),
+        Reader::OpensslLegacy => Some([&["openssl", "pkey"], &legacy[..]].concat()),
+        Reader::Nobody => None,
+    }
 }
 
 fn settings(error: &SettingsError) -> Option<String> {
@@ -631,8 +673,10 @@ fn policy(error: &PolicyError) -> Option<String> {
 
 fn key(error: &KeyError) -> Option<String> {
     match error {
-        KeyError::Unsupported { .. } => {
-            Some("convert the key: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW".into())
+        KeyError::Unsupported { reader, .. } => {
+            let mut words = openssl_pkey(*reader)?;
+            words.extend(["-aes256", "-in", "OLD", "-out", "NEW"]);
+            Some(format!("convert the key: {}", shell_line(&words)))
         }
         KeyError::WrongPassphrase => Some("nothing was changed; try again".into()),
         KeyError::CannotSign { .. } => Some(

@@ -7,9 +7,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5912, rfc8410};
-use der::asn1::{Any, AnyRef, Null, OctetStringRef};
+use der::asn1::{Any, AnyRef, BitStringRef, Null, OctetStringRef};
 use der::pem::LineEnding;
 use der::{Decode, ErrorKind, SecretDocument, Sequence};
 use getrandom::SysRng;
@@ -17,18 +19,20 @@ use pkcs1::RsaPrivateKeyRef;
 use pkcs5::pbes2::{self, Kdf};
 use pkcs8::{EncodePrivateKey, PrivateKeyInfoRef};
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
-use sec1::EcPrivateKey;
 use serde::Serialize;
 use thiserror::Error;
 use x509_cert::spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef};
 use zeroize::Zeroizing;
 
+use self::curve::EcPrivateKey;
 use super::pem_text;
 use super::public_key::{Curve, PublicKeyKind, oid_name, rsa_size};
 use super::stack;
 
+mod curve;
 #[cfg(test)]
 mod tests;
+mod traditional;
 
 /// Rounds of PBKDF2 in the keys we write: what OWASP asks of HMAC-SHA256.
 const PBKDF2_ROUNDS: u32 = 600_000;
@@ -36,6 +40,8 @@ const PBKDF2_ROUNDS: u32 = 600_000;
 const PBKDF2_MAX_ROUNDS: u32 = if cfg!(fuzzing) { 10_000 } else { 100_000_000 };
 /// The shortest IV of any cipher; pkcs5 takes a longer one on trust.
 const DES_BLOCK_BYTES: usize = 8;
+/// What an EC point begins with that has both coordinates (SEC 1 section 2.3.3).
+const UNCOMPRESSED: u8 = 4;
 /// Work of scrypt we are willing to do, in bytes (128 * N * r * p).
 const SCRYPT_MAX_BYTES: u64 = if cfg!(fuzzing) { 1 << 20 } else { 1 << 30 };
 
@@ -59,6 +65,8 @@ pub enum KeyError {
     Unsupported {
         /// the form, in the plural
         what: String,
+        /// who reads it, and can write it in another form
+        reader: Reader,
     },
     /// The key is encrypted and no passphrase was given.
     #[error("the private key is encrypted and no passphrase was given")]
@@ -102,6 +110,17 @@ pub enum KeyError {
     /// The key could not be written as DER or PEM.
     #[error("the private key could not be encoded: {0}")]
     Encode(#[from] pkcs8::Error),
+}
+
+/// Who reads a form of keys that mailca does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// OpenSSL
+    Openssl,
+    /// OpenSSL with its legacy provider
+    OpensslLegacy,
+    /// nobody that mailca knows
+    Nobody,
 }
 
 impl From<der::Error> for KeyError {
@@ -412,18 +431,35 @@ impl PrivateKey {
         let key = EcPrivateKey::from_der(der).map_err(|_| KeyError::Malformed {
             what: "it is not an ECPrivateKey",
         })?;
-        let parameters = curve.or(key.parameters.as_ref().map(AnyRef::from));
-        let kind = PublicKeyKind::Ec(Curve::named_by(parameters));
+        let spelt = curve.or(key.parameters);
+        let name = spelt.and_then(curve::name_of);
+        let parameters = name.as_ref().map(AnyRef::from).or(spelt);
+        let curve = Curve::named_by(parameters);
+        let kind = PublicKeyKind::Ec(curve);
         let algorithm = AlgorithmIdentifierRef {
             oid: rfc5912::ID_EC_PUBLIC_KEY,
             parameters,
         };
-        if kind.can_sign() && key.public_key.is_none() {
-            let what = "EC keys without their public point".into();
-            return Err(KeyError::Unsupported { what });
+        if !kind.can_sign() {
+            return Err(KeyError::CannotSign { kind });
         }
+        // What ring does not take.
+        let point = match key.public_key.map(|point| point.raw_bytes()) {
+            Some([UNCOMPRESSED, ..]) => None,
+            given => Some(curve::public_point(curve, &key, given).ok_or(
+                KeyError::Inconsistent {
+                    kind,
+                    reason: "its public point is not that of its private number".into(),
+                },
+            )?),
+        };
+        let public_key = match &point {
+            Some(point) => Some(BitStringRef::from_bytes(point)?),
+            None => key.public_key,
+        };
         let key = SecretDocument::encode_msg(&EcPrivateKey {
             parameters: None,
+            public_key,
             ..key
         })?;
         Self::new(kind, algorithm, key.as_bytes())
@@ -478,6 +514,12 @@ enum Form {
     Pkcs8(SecretDocument),
     Pkcs1(SecretDocument),
     Sec1(SecretDocument),
+    Dsa,
+    Traditional {
+        encryption: traditional::Encryption,
+        is_rsa: bool,
+        ciphertext: Vec<u8>,
+    },
     Pbes2 {
         parameters: Box<pbes2::Parameters>,
         ciphertext: Vec<u8>,
@@ -486,32 +528,53 @@ enum Form {
 
 impl EncodedKey {
     /// Finds the first private key in PEM text, which may hold certificates and anything else
-    /// beside it, as a `newreq.pem` does. `None` where there is none.
+    /// beside it, as a `newreq.pem` does, or the one that is DER. `None` where there is none.
     ///
     /// # Errors
     /// [`KeyError::Malformed`] for a key block that cannot be read, [`KeyError::Unsupported`]
     /// for one in a form that no passphrase would open, so that none is asked for in vain.
-    pub fn find(pem: &[u8]) -> Result<Option<Self>, KeyError> {
-        let Some((label, der)) = stack::wiped_after(|| find_block(pem))? else {
+    pub fn find(bytes: &[u8]) -> Result<Option<Self>, KeyError> {
+        if bytes.first() == Some(&DER_SEQUENCE) {
+            return in_der(bytes).map(|form| form.map(Self));
+        }
+        let Some(block) = stack::wiped_after(|| find_block(bytes))? else {
             return Ok(None);
         };
-        let form = match label {
-            b"PRIVATE KEY" => Form::Pkcs8(der),
-            b"RSA PRIVATE KEY" => Form::Pkcs1(der),
-            b"EC PRIVATE KEY" => Form::Sec1(der),
-            b"ENCRYPTED PRIVATE KEY" => encrypted(der.as_bytes())?,
+        let damaged = KeyError::Malformed {
+            what: "it is not DER in base64",
+        };
+        let Block {
+            label,
+            dek_info,
+            base64,
+        } = block;
+        if let (b"RSA PRIVATE KEY" | b"EC PRIVATE KEY", Some(dek_info)) = (label, dek_info) {
+            return Ok(Some(Self(Form::Traditional {
+                encryption: traditional::Encryption::from_dek_info(&dek_info)?,
+                is_rsa: label == b"RSA PRIVATE KEY",
+                ciphertext: STANDARD.decode(&*base64).map_err(|_| damaged)?,
+            })));
+        }
+        let der = || stack::wiped_after(|| decode_base64(&base64)).ok_or(damaged);
+        Ok(Some(Self(match label {
+            b"PRIVATE KEY" => Form::Pkcs8(der()?),
+            b"RSA PRIVATE KEY" => Form::Pkcs1(der()?),
+            b"EC PRIVATE KEY" => Form::Sec1(der()?),
+            b"ENCRYPTED PRIVATE KEY" => encrypted(der()?.as_bytes())?,
+            // Whatever it is encrypted with.
+            b"DSA PRIVATE KEY" => Form::Dsa,
             _ => {
                 let what = format!("{} blocks", String::from_utf8_lossy(label));
-                return Err(KeyError::Unsupported { what });
+                let reader = Reader::Nobody;
+                return Err(KeyError::Unsupported { what, reader });
             }
-        };
-        Ok(Some(Self(form)))
+        })))
     }
 
     /// Does it take a passphrase to unlock it?
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
-        matches!(self.0, Form::Pbes2 { .. })
+        matches!(self.0, Form::Pbes2 { .. } | Form::Traditional { .. })
     }
 
     /// The key itself. A passphrase that is not needed is ignored, as OpenSSL does.
@@ -530,6 +593,29 @@ impl EncodedKey {
             Form::Pkcs8(der) => PrivateKey::from_pkcs8(der.as_bytes()),
             Form::Pkcs1(der) => PrivateKey::from_pkcs1(der.as_bytes()),
             Form::Sec1(der) => PrivateKey::from_sec1(der.as_bytes(), None),
+            Form::Dsa => Err(KeyError::CannotSign {
+                kind: PublicKeyKind::Dsa,
+            }),
+            Form::Traditional {
+                encryption,
+                is_rsa,
+                ciphertext,
+            } => {
+                let passphrase = passphrase.ok_or(KeyError::PassphraseRequired)?;
+                let mut buffer = Zeroizing::new(ciphertext);
+                let plain = encryption.decrypt(passphrase, &mut buffer);
+                let plain = plain.ok_or(KeyError::WrongPassphrase)?;
+                let key = if is_rsa {
+                    PrivateKey::from_pkcs1(plain)
+                } else {
+                    PrivateKey::from_sec1(plain, None)
+                };
+                // As below.
+                key.map_err(|error| match error {
+                    KeyError::Malformed { .. } => KeyError::WrongPassphrase,
+                    other => other,
+                })
+            }
             Form::Pbes2 {
                 parameters,
                 ciphertext,
@@ -547,11 +633,38 @@ impl EncodedKey {
     }
 }
 
-/// The label and content of the first block of PEM whose label ends in `PRIVATE KEY`.
+// The tag that every form of a key begins with.
+const DER_SEQUENCE: u8 = 0x30;
+
+/// The key that some DER is; `None` where it is something else.
+fn in_der(der: &[u8]) -> Result<Option<Form>, KeyError> {
+    let whole = || Ok(SecretDocument::try_from(der)?);
+    if PrivateKeyInfoRef::from_der(der).is_ok() {
+        whole().map(|der| Some(Form::Pkcs8(der)))
+    } else if EncryptedPrivateKeyInfo::from_der(der).is_ok() {
+        encrypted(der).map(Some)
+    } else if RsaPrivateKeyRef::from_der(der).is_ok() {
+        whole().map(|der| Some(Form::Pkcs1(der)))
+    } else if EcPrivateKey::from_der(der).is_ok() {
+        whole().map(|der| Some(Form::Sec1(der)))
+    } else {
+        Ok(None)
+    }
+}
+
+/// A block of PEM with a key in it.
+struct Block<'a> {
+    label: &'a [u8],
+    /// how it is encrypted, where that is not said in the DER
+    dek_info: Option<String>,
+    base64: Zeroizing<Vec<u8>>,
+}
+
+/// The first block of PEM whose label ends in `PRIVATE KEY`.
 ///
 /// RFC 7468 parsers refuse what OpenSSL reads (uneven lines, trailing blanks), so the block
 /// is put in order first.
-fn find_block(pem: &[u8]) -> Result<Option<(&[u8], SecretDocument)>, KeyError> {
+fn find_block(pem: &[u8]) -> Result<Option<Block<'_>>, KeyError> {
     let malformed = |what| KeyError::Malformed { what };
     let lines = pem_text::without_mark(pem).split(|byte| *byte == b'\n');
     let mut lines = lines.map(<[u8]>::trim_ascii);
@@ -559,19 +672,24 @@ fn find_block(pem: &[u8]) -> Result<Option<(&[u8], SecretDocument)>, KeyError> {
         return Ok(None);
     };
     let mut base64 = Zeroizing::new(Vec::with_capacity(pem.len()));
+    let mut dek_info = None;
     loop {
         match lines.next() {
             None => return Err(malformed("it has no END line")),
             Some(line) if line.starts_with(b"-----END ") => break,
             Some(line) if line.contains(&b':') => {
-                let what = "keys in the traditional encrypted form (Proc-Type)".into();
-                return Err(KeyError::Unsupported { what });
+                if let Some(value) = line.strip_prefix(b"DEK-Info:") {
+                    dek_info = Some(String::from_utf8_lossy(value).into_owned());
+                }
             }
             Some(line) => base64.extend_from_slice(line),
         }
     }
-    let der = decode_base64(&base64).ok_or(malformed("it is not DER in base64"))?;
-    Ok(Some((label, der)))
+    Ok(Some(Block {
+        label,
+        dek_info,
+        base64,
+    }))
 }
 
 fn key_label(line: &[u8]) -> Option<&[u8]> {
@@ -625,6 +743,7 @@ fn encrypted(der: &[u8]) -> Result<Form, KeyError> {
     let parameters =
         pbes2::Parameters::try_from(parameters).map_err(|error| match error.kind() {
             ErrorKind::OidUnknown { oid } => unsupported_encryption(oid),
+            _ if !KNOWN_CIPHERS.contains(&raw.cipher.oid) => unsupported_encryption(raw.cipher.oid),
             _ => malformed(),
         })?;
     check_cost(&parameters.kdf)?;
@@ -634,9 +753,32 @@ fn encrypted(der: &[u8]) -> Result<Form, KeyError> {
     })
 }
 
+const KNOWN_CIPHERS: [ObjectIdentifier; 4] = [
+    pbes2::AES_128_CBC_OID,
+    pbes2::AES_192_CBC_OID,
+    pbes2::AES_256_CBC_OID,
+    pbes2::DES_EDE3_CBC_OID,
+];
+
+// What OpenSSL 3 needs no legacy provider for: 3DES of PKCS#12, Camellia and ARIA, by the
+// beginnings of their object identifiers.
+const NOT_LEGACY: [&str; 4] = [
+    "1.2.840.113549.1.12.1.3",
+    "1.2.840.113549.1.12.1.4",
+    "1.2.392.200011.",
+    "1.2.410.200046.",
+];
+
 fn unsupported_encryption(oid: ObjectIdentifier) -> KeyError {
+    let number = oid.to_string();
+    let is_current = NOT_LEGACY.iter().any(|start| number.starts_with(start));
     KeyError::Unsupported {
         what: format!("keys encrypted with {}", oid_name(oid)),
+        reader: if is_current {
+            Reader::Openssl
+        } else {
+            Reader::OpensslLegacy
+        },
     }
 }
 
@@ -655,5 +797,7 @@ fn check_cost(kdf: &Kdf) -> Result<(), KeyError> {
         }
         _ => return Ok(()),
     };
-    Err(KeyError::Unsupported { what })
+    // It would have to compute as much.
+    let reader = Reader::Openssl;
+    Err(KeyError::Unsupported { what, reader })
 }

@@ -115,9 +115,10 @@ impl PublicKeyKind {
         }
     }
 
-    /// Does ring sign with it? Its RSA primes are multiples of 512 bits, its exponents at
+    /// Whether mailca can sign with a key of this kind, as ring can. Its RSA primes are multiples of 512 bits, its exponents at
     /// least 65537 and at most 33 bits long.
-    pub(super) fn can_sign(self) -> bool {
+    #[must_use]
+    pub fn can_sign(self) -> bool {
         match self {
             Self::Rsa { bits, exponent } => {
                 matches!(bits, 2048 | 3072 | 4096) && (65537..1 << 33).contains(&exponent)
@@ -278,13 +279,26 @@ pub(super) fn oid_name(oid: ObjectIdentifier) -> String {
         rfc5912::ECDSA_WITH_SHA_256 => "ecdsa-with-SHA256".into(),
         rfc5912::SHA_256_WITH_RSA_ENCRYPTION => "sha256WithRSAEncryption".into(),
         MD4_WITH_RSA => "md4WithRSAEncryption".into(),
+        PBE_MD5_DES => "pbeWithMD5AndDES-CBC".into(),
+        PBE_SHA1_DES => "pbeWithSHA1AndDES-CBC".into(),
+        CAMELLIA_128_CBC => "camellia-128-cbc".into(),
+        CAMELLIA_192_CBC => "camellia-192-cbc".into(),
+        CAMELLIA_256_CBC => "camellia-256-cbc".into(),
         _ => DB.by_oid(&oid).map_or_else(|| oid.to_string(), Into::into),
     }
 }
 
-// What the database lacks, of SEC 2, RFC 3279 and RFC 2313.
+// What the database lacks, of SEC 2, RFC 3279, RFC 2313, RFC 8018 and RFC 3657.
 const SECP256K1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.10");
 pub(super) const ECDSA_WITH_SHA1: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.10045.4.1");
 pub(super) const MD4_WITH_RSA: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.3");
+const PBE_MD5_DES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.3");
+const PBE_SHA1_DES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.10");
+const CAMELLIA_128_CBC: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.392.200011.61.1.1.1.2");
+const CAMELLIA_192_CBC: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.392.200011.61.1.1.1.3");
+const CAMELLIA_256_CBC: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.392.200011.61.1.1.1.4");

@@ -327,7 +327,7 @@ fn of_a_private_key_only_its_public_key_is_told() {
         "-in",
         "rsa.key",
         "-traditional",
-        "-des3",
+        "-camellia128",
         "-passout",
         "pass:x",
     ];

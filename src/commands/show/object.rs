@@ -6,7 +6,6 @@ use anyhow::Result;
 use serde::Serialize;
 use thiserror::Error;
 use time::OffsetDateTime;
-use zeroize::Zeroizing;
 
 use crate::commands::review::Review;
 use crate::pki::certificate::{Certificate, CertificateError};
@@ -50,14 +49,6 @@ pub enum ShowError {
     #[error("{file}: {source}")]
     Key { file: String, source: KeyError },
 }
-
-/// What a private key in DER may be (RFC 5208, RFC 8017, RFC 5915).
-const KEYS: [&str; 4] = [
-    "PRIVATE KEY",
-    "ENCRYPTED PRIVATE KEY",
-    "RSA PRIVATE KEY",
-    "EC PRIVATE KEY",
-];
 
 /// So many of a CRL's entries are told in words.
 const NAMED: usize = 20;
@@ -364,12 +355,12 @@ fn in_der(der: &[u8], file: &str) -> Result<Object> {
     if PublicKeyKind::of(der).is_ok() {
         return Ok(Object::public_key(der));
     }
-    let keys = KEYS.iter().map(|label| {
-        let pem = Zeroizing::new(pem_text::encode(label, der));
-        Object::private_key(pem.as_bytes(), file)
-    });
-    let read = [Object::crl(der, file), Object::request(der, file)].into_iter();
-    let found = read.chain(keys).find_map(Result::ok);
+    let read = [
+        Object::crl(der, file),
+        Object::request(der, file),
+        Object::private_key(der, file),
+    ];
+    let found = read.into_iter().find_map(Result::ok);
     found.ok_or_else(|| ShowError::Nothing(file.into()).into())
 }
 
