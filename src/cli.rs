@@ -171,6 +171,14 @@ pub enum Command {
     /// is kept in certs/. One that has expired can be renewed too.
     ///
     /// Every host that trusts the CA needs the new cacert.pem before the old one ends.
+    ///
+    /// With --new-key the CA gets another key under the same name, also where nobody can use the old
+    /// one: it is not asked for. It is kept as private/cakey-SERIAL.pem, by the serial number of the
+    /// old CA certificate, which gets a link under its hash, so that a server that looks in the
+    /// directory trusts both. A CRL by the new key is published where there was one or something is
+    /// revoked, and the old one kept in crl/. Certificates issued so far verify with the old CA
+    /// certificate only: give every host both, then renew each, and let nobody trust the old one
+    /// any more.
     RenewCa(RenewCa),
     /// List the certificates in the register
     ///
@@ -486,8 +494,19 @@ pub struct Renew {
 #[command(after_help = "\
 Examples:
   mailca renew-ca
-  mailca renew-ca --days 7300 --yes --passphrase-file /root/ca.pass")]
+  mailca renew-ca --days 7300 --yes --passphrase-file /root/ca.pass
+  mailca renew-ca --new-key
+  mailca renew-ca --new-key --key-type p384")]
 pub struct RenewCa {
+    /// Make another key for the CA; every host needs a new certificate then
+    #[arg(long)]
+    pub new_key: bool,
+    /// Type of the new key: p256, p384, ed25519, rsa2048, rsa3072, rsa4096 [default: p256]
+    #[arg(long, value_name = "TYPE", requires = "new_key")]
+    pub key_type: Option<KeyType>,
+    /// Store the new key unencrypted
+    #[arg(long, requires = "new_key", conflicts_with_all = ["passphrase_file", "passphrase_fd"])]
+    pub no_passphrase: bool,
     /// Lifetime of the new CA certificate in days
     #[arg(long, value_name = "DAYS", default_value_t = CA_DAYS, value_parser = clap::value_parser!(u32).range(1..=i64::from(CA_MOST_DAYS)))]
     pub days: u32,

@@ -90,6 +90,7 @@ pub fn run(args: &EmitMc, session: &mut Session<'_>) -> Result<Outcome> {
         session.warn(&untrusted(&store));
     }
     let lines = sendmail::lines(&files)?;
+    warn_of_old_key(&host, &store, session)?;
     if args.dir.is_none() {
         for Objection { reason, .. } in objections(&files)? {
             session.warn(&format!(
@@ -106,6 +107,22 @@ pub fn run(args: &EmitMc, session: &mut Session<'_>) -> Result<Outcome> {
     }
     session.next(&format!("with the lines in sendmail.mc, run: {build}"));
     Ok(Outcome::file(lines))
+}
+
+// Whoever trusts the CA certificate there is now does not trust the host's.
+fn warn_of_old_key(host: &str, store: &Store, session: &mut Session<'_>) -> Result<()> {
+    let former = store.former();
+    if let Some(certificate) = store.hosts.certificate(host)?
+        && let Some((path, _)) = store.issuer_among(&former, &certificate)
+    {
+        let renew = report::invocation(store, &["renew", host]);
+        session.warn(&format!(
+            "the certificate of {host} is by the old key of the CA, and only who trusts {} accepts \
+             it: {renew}",
+            path.display()
+        ));
+    }
+    Ok(())
 }
 
 fn choose(args: &EmitMc, store: &Store, session: &mut Session<'_>) -> Result<String> {

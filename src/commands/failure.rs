@@ -90,7 +90,7 @@ type Cause = dyn std::error::Error + 'static;
 
 fn hint(cause: &Cause, ca: Place<'_>) -> Option<String> {
     None.or_else(|| cause.downcast_ref().and_then(answer))
-        .or_else(|| cause.downcast_ref().and_then(store))
+        .or_else(|| cause.downcast_ref().and_then(|error| store(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(host))
         .or_else(|| cause.downcast_ref().and_then(settings))
         .or_else(|| cause.downcast_ref().and_then(create))
@@ -145,17 +145,18 @@ fn answer(error: &AnswerError) -> Option<String> {
     }
 }
 
-fn store(error: &StoreError) -> Option<String> {
+fn store(error: &StoreError, ca: Place<'_'>) -> Option<String> {
     match error {
         StoreError::NoCa { root, config, .. } => Some(no_ca(root, config.as_deref())),
         StoreError::NoKey(path) => {
             let path = path.display();
             Some(format!("put the CA's private key into {path}"))
         }
-        StoreError::Key {
-            path,
-            source: KeyError::Unsupported { reader, .. },
-        } => conversion(path, *reader, "-aes256"),
+        StoreError::Key { path, source } => match source {
+            KeyError::Unsupported { reader, .. } => conversion(path, *reader, "-aes256"),
+            KeyError::CannotSign { .. } => Some(invocation(ca, &["renew-ca", "--new-key"])),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -280,6 +281,10 @@ fn transaction(error: &TransactionError, ca: Place<'_>) -> Option<String> {
         TransactionError::RequestHoldsKey(_) => {
             let sign = invocation(ca, &["sign"]);
             Some(format!("sign it first ({sign}), then move it away"))
+        }
+        TransactionError::OtherKeyKept(path) => {
+            let path = path.to_string_lossy();
+            Some(shell_line(&["mv", &path, &format!("{path}.old")]))
         }
         TransactionError::Serial { .. } => {
             Some("put the next serial number into it, in hexadecimal digits".into())
@@ -415,6 +420,11 @@ fn refusal(error: &Refusal, ca: Place<'_>) -> String {
         }
         Refusal::NotCa { path, .. } => {
             format!("put the CA's own certificate into {}", path.display())
+        }
+        Refusal::CannotSign { is_root: true, .. } => invocation(ca, &["renew-ca", "--new-key"]),
+        Refusal::CannotSign { path, .. } => {
+            let path = path.display();
+            format!("have the CA above certify another key, for {path}")
         }
         Refusal::IssuerExpired { certs, .. } => {
             let certs = certs.display();

@@ -207,9 +207,14 @@ fn survives(words: &[&str], certificates: usize) {
 /// Tries a command that changes so much, all or nothing.
 #[track_caller]
 fn survives_with(words: &[&str], effect: Effect) {
-    let template = prepared();
+    survives_in(&prepared(), words, effect);
+}
+
+/// The same in another directory.
+#[track_caller]
+fn survives_in(template: &Place, words: &[&str], effect: Effect) {
     let before = template.effect();
-    accidents(&template, words, |attempt| {
+    accidents(template, words, |attempt| {
         let Attempt {
             place, ran, died, ..
         } = attempt;
@@ -497,6 +502,25 @@ fn repair_survives() {
         }
         format!("{problem}{}", place.broken())
     });
+}
+
+const NEW_KEY: [&str; 3] = ["renew-ca", "--new-key", "--no-passphrase"];
+
+#[test]
+fn renew_ca_with_a_new_key_survives() {
+    survives(&NEW_KEY, 0);
+}
+
+#[test]
+fn renew_ca_with_a_new_key_and_a_crl_survives() {
+    let template = prepared();
+    template.must(NOW, &["revoke", "mail.example.com"]);
+    template.must(NOW, &["issue", "www.example.com"]);
+    let effect = Effect {
+        crls: 1,
+        ..Effect::NONE
+    };
+    survives_in(&template, &NEW_KEY, effect);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::pki::key::PrivateKey;
 use crate::pki::name::Name;
 use crate::pki::name_constraints::Violation;
 use crate::pki::profile::Profile;
-use crate::pki::public_key;
+use crate::pki::public_key::{self, PublicKeyKind};
 use crate::pki::request::Request;
 use crate::report::{self, List};
 use crate::store::Store;
@@ -41,6 +41,14 @@ pub enum Refusal {
     NotCa {
         path: PathBuf,
         problem: &'static str,
+    },
+    /// The key of the CA is of a kind that mailca only reads.
+    #[error("mailca cannot sign with the key of {}, which is of type {kind}", .path.display())]
+    CannotSign {
+        path: PathBuf,
+        kind: PublicKeyKind,
+        /// whether the CA is its own issuer
+        is_root: bool,
     },
     /// The certificate of the CA's issuer has ended.
     #[error("the CA certificate {}, by whose CA ours is certified, expired on {}", .path.display(), report::date(*.not_after))]
@@ -239,6 +247,7 @@ fn check_ca(store: &Store, now: OffsetDateTime) -> Result<(), Refusal> {
             problem: "basicConstraints does not say CA:TRUE",
         });
     }
+    check_key(store)?;
     if let Some(expired) = store
         .issuers
         .iter()
@@ -251,6 +260,19 @@ fn check_ca(store: &Store, now: OffsetDateTime) -> Result<(), Refusal> {
         });
     }
     check_chain(store)
+}
+
+/// Refuses before any question what the CA's key cannot do, as its certificate tells.
+pub fn check_key(store: &Store) -> Result<(), Refusal> {
+    let ca = &store.certificate;
+    match PublicKeyKind::of(&ca.subject_public_key_info) {
+        Ok(kind) if !kind.can_sign() => Err(Refusal::CannotSign {
+            path: store.settings.certificate.clone(),
+            kind,
+            is_root: ca.is_self_issued(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 // What RFC 5280 section 6.1 has a verifier check of every CA certificate in the chain.

@@ -8,7 +8,9 @@ use serde::Serialize;
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
+use super::issuance;
 use super::session::Session;
+use crate::pki::certificate::Certificate;
 use crate::pki::crl::TbsCertList;
 use crate::pki::key::PrivateKey;
 use crate::pki::serial::SerialNumber;
@@ -62,6 +64,7 @@ pub fn check(store: &Store, now: OffsetDateTime) -> Result<()> {
     if !ca.may_sign_crls {
         bail!(CrlRefusal::MayNotSign(path()));
     }
+    issuance::check_key(store)?;
     if ca.not_after < now {
         bail!(CrlRefusal::CaExpired {
             path: path(),
@@ -79,13 +82,25 @@ pub fn stage(
     now: OffsetDateTime,
     lifetime: Option<Duration>,
 ) -> Result<NewCrl> {
+    let issuer = (&store.certificate, key);
+    stage_by(issuer, store, transaction, now, lifetime)
+}
+
+/// The same by a CA certificate, with its key, that will take the place of the one there is.
+pub fn stage_by(
+    (issuer, key): (&Certificate, &PrivateKey),
+    store: &Store,
+    transaction: &mut Transaction<'_>,
+    now: OffsetDateTime,
+    lifetime: Option<Duration>,
+) -> Result<NewCrl> {
     let next = transaction.next_entries()?;
     let warning = warning(store, &next);
     let count = next.entries.len();
     let number = transaction.take_crl_number(next.number_before.as_ref())?;
     let next_update = now.saturating_add(lifetime.unwrap_or(store.settings.crl_lifetime));
     let list = TbsCertList {
-        issuer: &store.certificate,
+        issuer,
         number: &number,
         this_update: now,
         next_update,

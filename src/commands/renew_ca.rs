@@ -1,5 +1,7 @@
 //! `mailca renew-ca`
 
+mod new_key;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -8,7 +10,8 @@ use serde::Serialize;
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
-use super::issuance::Refusal;
+use self::new_key::NewKey;
+use super::issuance::{self, Refusal};
 use super::review::Review;
 use super::selection;
 use super::session::Session;
@@ -62,6 +65,8 @@ struct Report {
     dropped: Vec<String>,
     #[serde(flatten)]
     concerned: Concerned,
+    /// where the key is another one
+    new_key: Option<NewKey>,
     /// when the old one ends
     #[serde(skip)]
     old_end: OffsetDateTime,
@@ -88,6 +93,12 @@ pub fn run(args: &RenewCa, session: &mut Session<'_>) -> Result<Outcome> {
     let now = session.context.now();
     let store = session.open_store_to_write()?;
     let renewal = check(&store)?;
+    if args.new_key {
+        return new_key::run(args, session, &store, renewal);
+    }
+    // What would fail after all the answers fails before the first question.
+    issuance::check_key(&store)?;
+    store.private_key()?;
     let not_after = now.saturating_add(Duration::days(args.days.into()));
     let hosts = hosts(&store, now)?;
     confirm(session, &store, &renewal, &hosts, not_after)?;
@@ -98,7 +109,8 @@ pub fn run(args: &RenewCa, session: &mut Session<'_>) -> Result<Outcome> {
         bail!(Refusal::ChangedMeanwhile(store.settings.root.clone()));
     }
     let serial = serial(session, &fresh)?;
-    let new = certificate(&store, &key, &serial, &renewal, (now, not_after))?;
+    let public = &store.certificate.subject_public_key_info;
+    let new = certificate(&store, (&key, public), &serial, &renewal, (now, not_after))?;
     let unread = transaction.replace_ca(&new)?;
     transaction.settle()?.commit(&[], &Holders::none(&fresh)?)?;
     for folder in &unread {
@@ -123,6 +135,7 @@ pub fn run(args: &RenewCa, session: &mut Session<'_>) -> Result<Outcome> {
         next: next(&store, &hosts, now)?,
         old_end: old.not_after,
         concerned: hosts,
+        new_key: None,
     })?)
 }
 
@@ -140,8 +153,6 @@ fn check(store: &Store) -> Result<Renewal> {
     if blocks.is_some_and(|blocks| blocks.len() > 1) {
         bail!(RenewCaRefusal::HoldsMore(path));
     }
-    // What would fail after all the answers fails before the first question.
-    store.private_key()?;
     match Renewal::of(old) {
         Err(RenewalError::NotCa(problem)) => bail!(RenewCaRefusal::NotCa { path, problem }),
         other => Ok(other?),
@@ -186,15 +197,7 @@ fn confirm(
     not_after: OffsetDateTime,
 ) -> Result<()> {
     let old = &store.certificate;
-    let mut notes = Vec::new();
-    if !renewal.added.is_empty() {
-        let added = List(&renewal.added);
-        notes.push(format!("new in it: {added}"));
-    }
-    if !renewal.dropped.is_empty() {
-        let dropped = List(&renewal.dropped);
-        notes.push(format!("left out of it: {dropped}"));
-    }
+    let mut notes = notes(renewal);
     if not_after < old.not_after {
         notes.push("it ends before the old one does".into());
     }
@@ -222,6 +225,19 @@ fn confirm(
     session.confirm(review, "Renew the CA certificate?")
 }
 
+fn notes(renewal: &Renewal) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !renewal.added.is_empty() {
+        let added = List(&renewal.added);
+        notes.push(format!("new in it: {added}"));
+    }
+    if !renewal.dropped.is_empty() {
+        let dropped = List(&renewal.dropped);
+        notes.push(format!("left out of it: {dropped}"));
+    }
+    notes
+}
+
 // A random one, as `init` gives: whoever trusts both tells them apart by it.
 fn serial(session: &Session<'_>, store: &Store) -> Result<SerialNumber> {
     let mut serial = session.random_serial::<20>()?;
@@ -233,7 +249,7 @@ fn serial(session: &Session<'_>, store: &Store) -> Result<SerialNumber> {
 
 fn certificate(
     store: &Store,
-    key: &PrivateKey,
+    (key, public): (&PrivateKey, &[u8]),
     serial: &SerialNumber,
     renewal: &Renewal,
     (not_before, not_after): (OffsetDateTime, OffsetDateTime),
@@ -245,7 +261,7 @@ fn certificate(
         not_before,
         not_after,
         subject: &old.subject,
-        subject_public_key_info: &old.subject_public_key_info,
+        subject_public_key_info: public,
         extensions: renewal.extensions.clone(),
     }
     .sign(key, key.digest_for(store.settings.digest))?;
@@ -301,9 +317,13 @@ impl fmt::Display for Report {
         writeln!(f, "renewed the CA {subject} as {serial}, valid until {end}")?;
         writeln!(f, "  certificate  {}", self.certificate.display())?;
         writeln!(f, "  the old one  {}", self.kept.display())?;
+        if let Some(new_key) = &self.new_key {
+            write!(f, "{new_key}")?;
+            self.write_hosts("certificates of the old key, which need another one", f)?;
+            return self.write_next(f);
+        }
         let Concerned {
             hosts,
-            hosts_total,
             ending_with_it,
             ..
         } = &self.concerned;
@@ -314,16 +334,8 @@ impl fmt::Display for Report {
             } else {
                 format!("before {end}")
             };
-            writeln!(
-                f,
-                "hosts with valid certificates, which need the new one {when}: {hosts_total}"
-            )?;
-            for host in hosts {
-                writeln!(f, "  {host}")?;
-            }
-            if hosts.len() < *hosts_total {
-                writeln!(f, "  and {} more", hosts_total - hosts.len())?;
-            }
+            let need = format!("valid certificates, which need the new one {when}");
+            self.write_hosts(&need, f)?;
         }
         if *ending_with_it > 0 {
             writeln!(
@@ -331,9 +343,31 @@ impl fmt::Display for Report {
                 "certificates that end with the old one, on {end}: {ending_with_it}"
             )?;
         }
-        for next in &self.next {
-            writeln!(f, "next: {next}")?;
+        self.write_next(f)
+    }
+}
+
+impl Report {
+    fn write_hosts(&self, with: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Concerned {
+            hosts, hosts_total, ..
+        } = &self.concerned;
+        if hosts.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "hosts with {with}: {hosts_total}")?;
+        for host in hosts {
+            writeln!(f, "  {host}")?;
+        }
+        if hosts.len() < *hosts_total {
+            writeln!(f, "  and {} more", hosts_total - hosts.len())?;
         }
         Ok(())
+    }
+
+    fn write_next(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.next
+            .iter()
+            .try_for_each(|next| writeln!(f, "next: {next}"))
     }
 }

@@ -129,6 +129,7 @@ pub fn run(args: &Verify, session: &mut Session<'_>) -> Result<Outcome> {
     };
     let mut checks = question.answer();
     if let Some(store) = own_store {
+        tell_old_key(&mut checks, store, &certificate);
         let verdict = check_register(store, &certificate, &anchors, at, now)?;
         checks.push(Check {
             name: "register",
@@ -160,6 +161,21 @@ pub fn run(args: &Verify, session: &mut Session<'_>) -> Result<Outcome> {
         outcome.exit = Exit::Attention;
     }
     Ok(outcome)
+}
+
+// The CA may have had another key when it issued the certificate.
+fn tell_old_key(checks: &mut [Check], store: &Store, certificate: &Certificate) {
+    let former = store.former();
+    let Some((path, _)) = store.issuer_among(&former, certificate) else {
+        return;
+    };
+    let chain = checks.iter_mut().find(|check| check.name == "chain");
+    if let Some(Verdict::Failed(reason)) = chain.map(|check| &mut check.verdict) {
+        *reason = format!(
+            "it is by the old key of the CA, whose certificate is {} (see --ca-file)",
+            path.display()
+        );
+    }
 }
 
 fn is_file(path: &Path) -> bool {

@@ -9,6 +9,7 @@ use x509_parser::extensions::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::extensions::key_identifier;
 use super::general_name::GeneralName;
 use super::hex;
 use super::name::{Name, NameError};
@@ -238,6 +239,23 @@ impl Certificate {
             key,
             Strength::Current,
         )
+    }
+
+    /// The same, whatever the signature is worth today.
+    #[must_use]
+    pub fn is_signed_by(&self, issuer: &Self) -> bool {
+        let key = &issuer.subject_public_key_info;
+        let signer = issuer.subject.to_string();
+        signed::verify(&self.der, &signer, key, Strength::Legacy).is_ok()
+    }
+
+    /// Whether its AuthorityKeyIdentifier names the key of `issuer`, `None` where it names none.
+    #[must_use]
+    pub fn names_key_of(&self, issuer: &Self) -> Option<bool> {
+        let named = self.authority_key_identifier.as_ref()?;
+        let own = issuer.subject_key_identifier.clone();
+        let own = own.or_else(|| key_identifier(&issuer.subject_public_key_info).ok())?;
+        Some(*named == own)
     }
 
     /// The certificates of a PEM text after the first one, as far as they can be read.

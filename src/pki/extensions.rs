@@ -134,7 +134,7 @@ pub(super) fn what_makes_a_ca(
     ])
 }
 
-fn subject_key_identifier(subject_public_key_info: &[u8]) -> der::Result<Extension> {
+pub(super) fn subject_key_identifier(subject_public_key_info: &[u8]) -> der::Result<Extension> {
     let identifier = key_identifier(subject_public_key_info)?;
     extension(false, &SubjectKeyIdentifier(OctetString::new(identifier)?))
 }

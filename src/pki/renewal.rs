@@ -1,5 +1,5 @@
-//! A CA certificate that takes the place of another one with the same key: what it keeps of the
-//! old one, gains and loses.
+//! A CA certificate that takes the place of another one, with the same key or a new one: what it
+//! keeps of the old one, gains and loses.
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
@@ -10,7 +10,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::certificate::Certificate;
-use super::extensions::{key_identifier, what_makes_a_ca};
+use super::extensions::{key_identifier, subject_key_identifier, what_makes_a_ca};
 use super::public_key::oid_name;
 
 #[cfg(test)]
@@ -106,6 +106,19 @@ impl Renewal {
             added,
             dropped,
         })
+    }
+
+    /// The same for a new key, which has another identifier.
+    ///
+    /// # Errors
+    /// When that is no SubjectPublicKeyInfo.
+    pub fn with_key(mut self, subject_public_key_info: &[u8]) -> Result<Self, RenewalError> {
+        let oid = rfc5280::ID_CE_SUBJECT_KEY_IDENTIFIER;
+        let mut all = self.extensions.iter_mut();
+        if let Some(identifier) = all.find(|extension| extension.extn_id == oid) {
+            *identifier = subject_key_identifier(subject_public_key_info)?;
+        }
+        Ok(self)
     }
 }
 

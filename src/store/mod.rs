@@ -162,12 +162,28 @@ impl Store {
     /// When it cannot be read, or others than its owner can read it too.
     pub fn private_key(&self) -> Result<EncodedKey, StoreError> {
         let path = &self.settings.private_key;
-        let bytes = files::read_secret(path)?;
+        let bytes = self.private_key_file()?;
         let found = EncodedKey::find(&bytes).map_err(|source| StoreError::Key {
             path: path.clone(),
             source,
         })?;
         found.ok_or_else(|| StoreError::NoKey(path.clone()))
+    }
+
+    // The file with the CA's key, which may be committed and not yet in its place.
+    fn private_key_file(&self) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let path = &self.settings.private_key;
+        let own = self.settings.from_root(path);
+        let committed = self.pending.iter().find_map(|step| match step {
+            Step::PlaceFile { path, sha256 } if *path == own => Some(sha256),
+            _ => None,
+        });
+        if let Some(sha256) = committed
+            && staged::find(path, sha256)?.is_some()
+        {
+            return Ok(files::read_secret(&staged::beside(path))?);
+        }
+        Ok(files::read_secret(path)?)
     }
 
     /// Takes the lock and the right to write.

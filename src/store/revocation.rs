@@ -570,8 +570,7 @@ impl Transaction<'_> {
         let (pem, der) = (settings.crl.clone(), settings.crl_der());
         files::create_dirs(files::parent(&pem))?;
         files::create_dirs(&settings.crl_dir)?;
-        let sha256 = stage(&pem, |out| pem_text::write("X509 CRL", crl, out))?;
-        self.push_placing(&pem, sha256);
+        self.stage_crl(&pem, crl)?;
         let sha256 = stage(&der, |out| out.write_all(crl))?;
         self.push_placing(&der, sha256);
         let (path, target) = self.store.hash_link()?;
@@ -582,7 +581,13 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn push_placing(&mut self, path: &Path, sha256: String) {
+    pub(super) fn stage_crl(&mut self, path: &Path, crl: &[u8]) -> Result<(), FileError> {
+        let sha256 = stage(path, |out| pem_text::write("X509 CRL", crl, out))?;
+        self.push_placing(path, sha256);
+        Ok(())
+    }
+
+    pub(super) fn push_placing(&mut self, path: &Path, sha256: String) {
         self.staged.push(Step::PlaceFile {
             path: self.relative(path),
             sha256,

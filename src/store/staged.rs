@@ -13,6 +13,7 @@ use crate::sys::disk::{self, Folder};
 use crate::sys::files::{self, FileError};
 
 const NEW_MODE: u32 = 0o644;
+const SECRET_MODE: u32 = 0o600;
 
 /// A file that is being written beside its place.
 pub struct Staged {
@@ -22,6 +23,8 @@ pub struct Staged {
     file: File,
     written: u64,
     digest: Context,
+    /// of a file in whose place nothing is
+    mode: u32,
 }
 
 impl Staged {
@@ -30,6 +33,18 @@ impl Staged {
     /// # Errors
     /// When it cannot be made.
     pub fn create(path: &Path) -> Result<Self, FileError> {
+        Self::create_with(path, NEW_MODE)
+    }
+
+    /// The same for a private key, which nobody but its owner may read.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create_secret(path: &Path) -> Result<Self, FileError> {
+        Self::create_with(path, SECRET_MODE)
+    }
+
+    fn create_with(path: &Path, mode: u32) -> Result<Self, FileError> {
         discard(path)?;
         let target = target(path);
         let folder = files::open_folder(files::parent(&target))?;
@@ -44,6 +59,7 @@ impl Staged {
             beside,
             written: 0,
             digest: Context::new(&SHA256),
+            mode,
         })
     }
 
@@ -53,7 +69,7 @@ impl Staged {
     /// # Errors
     /// When they cannot be set, or the file was not written.
     pub fn finish(self) -> Result<String, FileError> {
-        files::take_access(&self.file, &self.folder, &self.name, NEW_MODE)?;
+        files::take_access(&self.file, &self.folder, &self.name, self.mode)?;
         disk::close(self.file, &self.beside)
             .map_err(|error| FileError::new("write", &self.beside, error))?;
         Ok(hex::lower(self.digest.finish().as_ref()))

@@ -24,7 +24,7 @@ use crate::pki::name::NameError;
 use crate::pki::serial::{SerialError, SerialNumber};
 use crate::pki::tbs::WriteError;
 use crate::sys::disk;
-use crate::sys::files::{self, FileError};
+use crate::sys::files::{self, FileError, SecretError};
 use crate::sys::lock::{self, Lock, LockError};
 
 #[cfg(test)]
@@ -67,6 +67,12 @@ pub enum TransactionError {
     /// newreq.pem is the book's, with a private key in it.
     #[error("{} holds a private key, which is never overwritten", .0.display())]
     RequestHoldsKey(PathBuf),
+    /// The CA's key cannot be read, or others can read it too.
+    #[error("{0}")]
+    Secret(#[from] SecretError),
+    /// Where the CA's key is to be kept, there is something else.
+    #[error("{} holds something else than the CA's key", .0.display())]
+    OtherKeyKept(PathBuf),
     /// A CRL could not be written.
     #[error("{0}")]
     Crl(#[from] WriteError),
@@ -338,6 +344,8 @@ impl<'a> Transaction<'a> {
             &settings.crl_dir,
             &settings.root,
             &settings.new_certs_dir,
+            files::parent(&settings.private_key),
+            &settings.certs,
             self.store.hosts.root(),
         ];
         let mut synced = Vec::new();
@@ -476,7 +484,15 @@ impl<'a> Transaction<'a> {
             _ => {}
         }
         let settings = &self.store.settings;
-        let files = [&settings.database, &settings.crl, &settings.crl_der()];
+        let serial = &self.store.certificate.serial;
+        let files = [
+            &settings.database,
+            &settings.crl,
+            &settings.crl_der(),
+            &settings.private_key,
+            &self.store.kept_key_path(serial),
+            &self.store.kept_crl_path(serial),
+        ];
         files.into_iter().try_for_each(|path| staged::discard(path))
     }
 }

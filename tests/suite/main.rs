@@ -18,6 +18,7 @@ mod list;
 mod main_job;
 mod memory;
 mod name_constraints;
+mod old_cas;
 mod old_keys;
 mod openssl_ca;
 mod openssl_verify;

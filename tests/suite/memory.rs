@@ -267,7 +267,7 @@ fn leaves_nothing(key_type: &str) {
     let of_type = format!("--key-type={key_type}");
     let next = format!("CA/hosts/{HOST}.next/key.pem");
     let with_passphrase = "--passphrase-file=pass";
-    let commands: [(&[&str], &[&str]); 13] = [
+    let commands: [(&[&str], &[&str]); 14] = [
         (
             &["init", "--subject=/CN=Test CA", &of_type, with_passphrase],
             &["CA/private/cakey.pem"],
@@ -320,6 +320,10 @@ fn leaves_nothing(key_type: &str) {
         ),
         (
             &["renew-ca", "--yes", with_passphrase],
+            &["CA/private/cakey.pem"],
+        ),
+        (
+            &["renew-ca", "--new-key", "--yes", with_passphrase],
             &["CA/private/cakey.pem"],
         ),
         (

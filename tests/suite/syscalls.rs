@@ -238,3 +238,8 @@ fn renew_that_revokes_the_old_one_survives_every_call() {
 fn renew_ca_survives_every_call() {
     survives(&["renew-ca", "--yes"], 0);
 }
+
+#[test]
+fn renew_ca_with_a_new_key_survives_every_call() {
+    survives(&["renew-ca", "--new-key", "--no-passphrase", "--yes"], 0);
+}

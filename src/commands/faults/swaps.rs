@@ -196,6 +196,11 @@ fn renew_ca_keeps_what_is_root_s() {
 }
 
 #[test]
+fn renew_ca_with_a_new_key_keeps_what_is_root_s() {
+    keeps_what_is_root_s(&["renew-ca", "--new-key", "--no-passphrase"]);
+}
+
+#[test]
 fn sign_to_a_file_keeps_what_is_root_s() {
     let out = ["--out", "%/out/a.pem"];
     keeps_what_is_root_s(&[&["sign", "%/out/a.example.com.csr"], &out[..]].concat());

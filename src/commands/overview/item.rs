@@ -106,6 +106,17 @@ impl Item {
         }
     }
 
+    /// Says one more thing that is wrong, or the first.
+    pub fn say(&mut self, problem: &str) {
+        match &mut self.reason {
+            Some(reason) => {
+                reason.push_str("; ");
+                reason.push_str(problem);
+            }
+            None => self.reason = Some(problem.into()),
+        }
+    }
+
     /// Why it needs attention, as a sentence.
     pub fn sentence(&self) -> Option<String> {
         let reason = self.reason.as_ref()?;

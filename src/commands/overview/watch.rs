@@ -16,6 +16,7 @@ use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::CertificateList;
 use crate::pki::general_name;
 use crate::pki::moment::{self, Moment};
+use crate::pki::public_key::PublicKeyKind;
 use crate::pki::text;
 use crate::report;
 use crate::store::hosts::{self, CERT};
@@ -28,6 +29,9 @@ use crate::sys::files::{self, FileError};
 const HOST: Duration = Duration::days(30);
 /// The CRL does, or for a third of default_crl_days.
 const CRL: Duration = Duration::days(7);
+
+/// The CA certificates of old keys.
+type Former = [(PathBuf, Certificate)];
 
 /// Somebody who looks at a CA.
 pub struct Watch<'a> {
@@ -151,7 +155,23 @@ impl Watch<'_> {
                 item.add(&format!("; {} has to renew it", certificate.issuer));
             }
         }
+        self.tell_inability(&mut item, certificate);
         item
+    }
+
+    /// Says that mailca cannot sign with the CA's key.
+    fn tell_inability(&self, item: &mut Item, certificate: &Certificate) {
+        let kind = PublicKeyKind::of(&certificate.subject_public_key_info);
+        let Some(kind) = kind.ok().filter(|kind| !kind.can_sign()) else {
+            return;
+        };
+        item.say(&format!(
+            "has a key of type {kind}, with which mailca cannot sign"
+        ));
+        item.urgency = item.urgency.max(Urgency::Warning);
+        if certificate.is_self_issued() {
+            item.remedy = Some(self.mailca(&["renew-ca", "--new-key"]));
+        }
     }
 
     /// Whether another one has to take its place; not that of what begins later.
@@ -304,6 +324,7 @@ impl Watch<'_> {
     fn hosts(&self) -> Result<Vec<Item>> {
         let store = self.store;
         let mut items = Vec::new();
+        let former = store.former();
         let mut here = Vec::new();
         // From when to when a host is provided for; `None` where that cannot be read.
         let mut known = HashMap::new();
@@ -325,7 +346,7 @@ impl Watch<'_> {
                 let life = (certificate.not_before, certificate.not_after);
                 known.insert(certificate.title().to_lowercase(), Some(life));
             }
-            items.push(self.host_here(host, certificate, revoked));
+            items.push(self.host_here(host, certificate, revoked, &former));
         }
         // What ended long ago belongs to nobody any more.
         let since = self.now.saturating_sub(self.notice.unwrap_or(HOST));
@@ -340,7 +361,7 @@ impl Watch<'_> {
                 None => true,
             };
             if counts {
-                items.push(self.host_elsewhere(&one));
+                items.push(self.host_elsewhere(&one, &former));
             }
         }
         Ok(items)
@@ -381,7 +402,33 @@ impl Watch<'_> {
         item
     }
 
-    fn host_here(&self, host: &str, certificate: &Certificate, revoked: Option<&str>) -> Item {
+    /// Says that the CA has another key since; whether that is so.
+    fn tell_old_key(&self, item: &mut Item, certificate: &Certificate, former: &Former) -> bool {
+        let Some((path, issuer)) = self.store.issuer_among(former, certificate) else {
+            return false;
+        };
+        let path = path.display();
+        if issuer.not_after < self.now {
+            let end = report::date(issuer.not_after);
+            let reason = format!("is by the old key of the CA, and {path} expired on {end}");
+            item.fail("by-the-old-key", reason);
+            return true;
+        }
+        let more = format!("is by the old key of the CA: only who trusts {path} accepts it");
+        item.say(&more);
+        item.problem = Some("by-the-old-key");
+        item.words = "by the old key".into();
+        item.urgency = item.urgency.max(Urgency::Warning);
+        true
+    }
+
+    fn host_here(
+        &self,
+        host: &str,
+        certificate: &Certificate,
+        revoked: Option<&str>,
+        former: &Former,
+    ) -> Item {
         let folder = self.store.hosts.current(host);
         let (from, until) = (certificate.not_before, certificate.not_after);
         // Somebody may have put another host's files there.
@@ -390,7 +437,9 @@ impl Watch<'_> {
         let name = if is_its_own { title } else { host.into() };
         let mut item = self.host(name, Some(from), until);
         item.number = Some(certificate.serial.to_string());
-        if let Some(issuer) = self.stranger(certificate) {
+        if !self.tell_old_key(&mut item, certificate, former)
+            && let Some(issuer) = self.stranger(certificate)
+        {
             item.fail("of-another-ca", format!("is of another CA, {issuer}"));
         }
         if self.is_ending(&item) {
@@ -420,7 +469,7 @@ impl Watch<'_> {
         is_other.then(|| format!("{issuer} with another key"))
     }
 
-    fn host_elsewhere(&self, one: &Selected) -> Item {
+    fn host_elsewhere(&self, one: &Selected, former: &Former) -> Item {
         let until = one.row.not_after;
         // The register does not say when it began.
         let from = one.certificate.as_ref().map(|it| it.not_before);
@@ -428,6 +477,13 @@ impl Watch<'_> {
         let mut item = self.host(name, from, until);
         item.number = Some(one.row.serial.to_string());
         item.file = self.store.certificate_path(&one.row.serial);
+        // A million files are not read for nothing.
+        let issued = || self.store.issued(&one.row.serial).ok().flatten();
+        if !former.is_empty()
+            && let Some(certificate) = one.certificate.clone().or_else(issued)
+        {
+            self.tell_old_key(&mut item, &certificate, former);
+        }
         if self.is_ending(&item) {
             let days = format!("{}d", days_up(item.notice));
             // The register has a host in ASCII.

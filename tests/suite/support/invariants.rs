@@ -175,6 +175,10 @@ impl Findings<'_> {
         let Some(issuer) = self.certificate(&self.ca.join("cacert.pem")) else {
             return;
         };
+        let mut issuers = vec![issuer];
+        for path in entries_in(&self.ca.join("certs")) {
+            issuers.extend(self.certificate(&path));
+        }
         let mut keys = Vec::new();
         for path in entries_in(&self.ca.join("hosts")) {
             if path.is_symlink() && !path.is_dir() {
@@ -197,7 +201,9 @@ impl Findings<'_> {
                 self.add(format!("{}: key and certificate differ", path.display()));
             }
             let chain = fs::read_to_string(path.join("chain.pem")).unwrap_or_default();
-            if chain != format!("{}{}", certificate.to_pem(), issuer.to_pem()) {
+            let issuer = issuers.iter().find(|it| certificate.is_signed_by(it));
+            let issuer = issuer.map_or_else(String::new, Certificate::to_pem);
+            if chain != format!("{}{issuer}", certificate.to_pem()) {
                 self.add(format!("{}: chain.pem is not whole", path.display()));
             }
             if let Some(problem) = broken_copy(self.ca, &path.join("cert.pem")) {
@@ -216,21 +222,54 @@ impl Findings<'_> {
         }
     }
 
-    // A CA certificate that was renewed is kept, and has the name and the key of the one now.
+    // A CA certificate that was renewed is kept. It has the name of the one now, and its key, or
+    // its own key is kept too.
     fn ca(&mut self) {
         let Some(now) = self.certificate(&self.ca.join("cacert.pem")) else {
             return;
         };
+        self.pair(&self.ca.join("private/cakey.pem"), &now);
         for path in entries_in(&self.ca.join("certs")) {
             let Some(kept) = self.certificate(&path) else {
                 continue;
             };
             let name = format!("cacert-{}.pem", kept.serial);
-            let is_same = kept.subject.as_der() == now.subject.as_der()
-                && kept.subject_public_key_info == now.subject_public_key_info;
+            let is_same = kept.subject.as_der() == now.subject.as_der();
             if !path.ends_with(name) || kept.serial == now.serial || !is_same {
                 self.add(format!("{} is not what cacert.pem was", path.display()));
             }
+            if kept.subject_public_key_info != now.subject_public_key_info {
+                let key = self.ca.join(format!("private/cakey-{}.pem", kept.serial));
+                self.pair(&key, &kept);
+                self.is_found(&kept);
+                self.is_found(&now);
+            }
+        }
+    }
+
+    // As far as it is not locked.
+    fn pair(&mut self, key: &Path, certificate: &Certificate) {
+        let encoded = fs::read(key).ok();
+        let encoded = encoded.and_then(|bytes| EncodedKey::find(&bytes).ok()?);
+        if encoded.is_some_and(|key| key.is_encrypted()) {
+            return;
+        }
+        let spki = self.key(key);
+        let spki = spki.map(|key| key.subject_public_key_info().to_vec());
+        if spki.is_some_and(|key| key != certificate.subject_public_key_info) {
+            let serial = &certificate.serial;
+            self.add(format!("{} is not the key of {serial}", key.display()));
+        }
+    }
+
+    // By a link under the hash of its name.
+    fn is_found(&mut self, certificate: &Certificate) {
+        let hash = certificate.subject.hash().unwrap_or_default();
+        let mut links = (0..).map(|number| self.ca.join(format!("{hash}.{number}")));
+        let held = links.by_ref().map_while(|link| fs::read(link).ok());
+        let mut read = held.filter_map(|bytes| Certificate::from_pem_or_der(&bytes).ok());
+        if !read.any(|it| it.as_der() == certificate.as_der()) {
+            self.add(format!("no link leads to {}", certificate.serial));
         }
     }
 
@@ -245,7 +284,7 @@ impl Findings<'_> {
             }
             if path.is_dir() {
                 self.files(&path);
-            } else if name.ends_with("key.pem")
+            } else if (name.ends_with("key.pem") || name.starts_with("cakey"))
                 && fs::metadata(&path).unwrap().permissions().mode() & 0o077 != 0
             {
                 self.add(format!("{} is open to others", path.display()));
