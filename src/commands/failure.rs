@@ -145,7 +145,7 @@ fn answer(error: &AnswerError) -> Option<String> {
     }
 }
 
-fn store(error: &StoreError, ca: Place<'_'>) -> Option<String> {
+fn store(error: &StoreError, ca: Place<'_>) -> Option<String> {
     match error {
         StoreError::NoCa { root, config, .. } => Some(no_ca(root, config.as_deref())),
         StoreError::NoKey(path) => {

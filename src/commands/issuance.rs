@@ -241,7 +241,7 @@ fn check_ca(store: &Store, now: OffsetDateTime) -> Result<(), Refusal> {
             now,
         });
     }
-    if !ca.is_ca {
+    if !ca.acts_as_ca() {
         return Err(Refusal::NotCa {
             path: path(),
             problem: "basicConstraints does not say CA:TRUE",

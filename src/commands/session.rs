@@ -13,7 +13,7 @@ use crate::pki::general_name::{self, GeneralNameError};
 use crate::pki::key::{KeyError, Passphrase, PrivateKey};
 use crate::pki::serial::SerialNumber;
 use crate::pki::text;
-use crate::report::{self, Failure, Place};
+use crate::report::{self, Failure, List, Place};
 use crate::store::{Store, StoreError};
 use crate::sys::files;
 use crate::sys::passphrase::{self, Source, Sources};
@@ -121,6 +121,25 @@ impl<'a> Session<'a> {
         }
         for ignored in &store.settings.ignored {
             self.warn(ignored);
+        }
+        self.warn_of_shortcomings(store);
+    }
+
+    fn warn_of_shortcomings(&mut self, store: &Store) {
+        let (ca, path) = (&store.certificate, &store.settings.certificate);
+        if !ca.is_self_issued() {
+            return;
+        }
+        let mut all = ca.shortcomings();
+        if files::read(path).is_ok_and(|bytes| bytes.first() == Some(&0x30)) {
+            all.push("is in DER, which mail servers do not read".into());
+        }
+        if !all.is_empty() {
+            let (path, what) = (path.display(), List(&all));
+            let renew = report::invocation(store, &["renew-ca"]);
+            self.warn(&format!(
+                "{path} {what}; {renew} makes it one of today, with the same name and key"
+            ));
         }
     }
 

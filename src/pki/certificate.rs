@@ -17,6 +17,7 @@ use super::name_constraints::Bounds;
 use super::pem_text;
 use super::public_key::{Strength, oid_name};
 use super::serial::SerialNumber;
+use super::signature::SignatureError;
 use super::signed::{self, SignedError};
 
 /// Why a certificate cannot be read.
@@ -78,6 +79,9 @@ pub struct Certificate {
     pub(super) key_usage: Option<KeyUsage>,
     /// Netscape's certificate type, if it has one: whether that names TLS servers, and clients
     pub(super) netscape: Option<(bool, bool)>,
+    /// what it lacks to say that it is a CA, where OpenSSL takes it for one all the same
+    /// (`X509_check_ca`) if it is trusted itself; `None` where it says so, or is none
+    pub tolerated: Option<&'static str>,
     /// pathLenConstraint of its basicConstraints: how many CAs may come between it and the
     /// certificate of a host
     pub path_length: Option<u32>,
@@ -135,6 +139,7 @@ impl Certificate {
             version: parsed.version().0 + 1,
             key_usage: None,
             netscape: None,
+            tolerated: None,
             path_length: None,
             unreadable: None,
             unknown_critical: None,
@@ -176,6 +181,7 @@ impl Certificate {
                 _ => {}
             }
         }
+        certificate.tolerated = tolerated(&certificate, tbs.extensions());
         Ok(certificate)
     }
 
@@ -294,6 +300,33 @@ impl Certificate {
         self.issuer.as_der() == self.subject.as_der()
     }
 
+    /// Whether it is a CA, or taken for one.
+    #[must_use]
+    pub fn acts_as_ca(&self) -> bool {
+        self.is_ca || self.tolerated.is_some()
+    }
+
+    /// What a CA certificate of today has and this one has not, a sentence's end each.
+    #[must_use]
+    pub fn shortcomings(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.tolerated.into_iter().map(Into::into).collect();
+        if self.version > 1 && self.subject_key_identifier.is_none() {
+            all.push("has no subjectKeyIdentifier".into());
+        }
+        if let Err(SignedError::Signature(SignatureError::Broken(algorithm))) =
+            self.verify_signature(self)
+        {
+            all.push(format!("is signed with {algorithm}"));
+        }
+        if !self.serial.is_permitted() {
+            all.push(format!(
+                "has the serial number {}, which is none",
+                self.serial
+            ));
+        }
+        all
+    }
+
     /// Whether `issuer` is a CA by whose name and key it says to be issued.
     #[must_use]
     pub fn is_issued_by(&self, issuer: &Self) -> bool {
@@ -306,7 +339,7 @@ impl Certificate {
             &issuer.subject_key_identifier,
         );
         let is_key = !matches!(key, (Some(named), Some(own)) if named != own);
-        is_named && is_key && issuer.is_ca
+        is_named && is_key && issuer.acts_as_ca()
     }
 
     /// Whether verifiers accept a certificate for all of `purposes` below this CA certificate:
@@ -322,6 +355,26 @@ impl Certificate {
     #[must_use]
     pub fn title(&self) -> String {
         title(&self.subject, &self.names).unwrap_or_else(|| self.serial.to_string())
+    }
+}
+
+fn tolerated(certificate: &Certificate, extensions: &[X509Extension<'_>]) -> Option<&'static str> {
+    let mut oids = extensions.iter().map(oid_of);
+    if oids.any(|oid| oid == Some(rfc5280::ID_CE_BASIC_CONSTRAINTS))
+        || !certificate.is_self_issued()
+    {
+        return None;
+    }
+    let mut parsed = extensions.iter().map(X509Extension::parsed_extension);
+    if certificate.version == 1 {
+        Some("is of version 1, which cannot say that it is a CA")
+    } else if certificate.key_usage.is_some() {
+        let may = certificate.may_sign_certificates;
+        may.then_some("has no basicConstraints, which say that it is a CA")
+    } else if parsed.any(|it| matches!(it, ParsedExtension::NSCertType(kinds) if kinds.ssl_ca())) {
+        Some("says by nsCertType only that it is a CA")
+    } else {
+        None
     }
 }
 

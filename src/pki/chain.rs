@@ -167,7 +167,9 @@ impl Question<'_> {
             return Verdict::Failed(problem);
         }
         let end = moment::date(anchor.not_after);
-        Verdict::Ok(format!("{}, valid until {end}", anchor.subject))
+        let but = anchor.tolerated.map(|why| format!(", but it {why}"));
+        let but = but.unwrap_or_default();
+        Verdict::Ok(format!("{}, valid until {end}{but}", anchor.subject))
     }
 
     fn check_validity(&self, path: &Path<'_>) -> Verdict {
@@ -195,13 +197,13 @@ fn only(anchors: &[Certificate]) -> Option<&Certificate> {
 
 fn anchor_problem(anchor: &Certificate, moment: Moment) -> Option<String> {
     let name = &anchor.subject;
-    if anchor.version < 3 {
+    if anchor.version < 3 && !anchor.acts_as_ca() {
         return Some(format!(
             "{name} is of version {}, which cannot say that it is a CA",
             anchor.version
         ));
     }
-    if !anchor.is_ca {
+    if !anchor.acts_as_ca() {
         return Some(format!(
             "{name} is not a CA: its basicConstraints do not say CA:TRUE"
         ));

@@ -57,6 +57,12 @@ impl SerialNumber {
         Some(Self::from_certificate(&octets))
     }
 
+    /// Whether RFC 5280 permits it: not zero, and of 20 octets at most.
+    #[must_use]
+    pub fn is_permitted(&self) -> bool {
+        Self::from_be_bytes(&self.0).is_ok()
+    }
+
     /// The octets, big-endian, without leading zeros.
     #[must_use]
     pub fn as_be_bytes(&self) -> &[u8] {

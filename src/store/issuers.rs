@@ -74,7 +74,7 @@ pub(super) fn find(
                 .flat_map(|path| read(path)),
         );
     }
-    known.retain(|one| one.certificate.is_ca);
+    known.retain(|one| one.certificate.acts_as_ca());
     loop {
         let last = chain.last().map_or(certificate, |last| &last.certificate);
         if last.is_self_issued() {

@@ -1,5 +1,5 @@
-//! CAs that have grown old: keys that mailca cannot sign with, or nobody, in whose place it puts
-//! another one.
+//! CAs that have grown old: certificates that mailca and OpenSSL take for a CA's although they do
+//! not say so, and keys that mailca cannot sign with, in whose place it puts another one.
 
 use std::fs;
 
@@ -444,5 +444,247 @@ fn sendmail_trusts_certificates_of_both_keys_while_it_has_both_ca_certificates()
             ca.ok(&["renew", HOST, "--yes"]);
             sendmail.restart();
         }
+    }
+}
+
+/// A certificate that a CA may have: options of `openssl x509 -req` with which it signs itself, the
+/// extensions, and what mailca says of it.
+struct Grown {
+    what: &'static str,
+    subject: &'static [&'static str],
+    options: &'static [&'static str],
+    extensions: &'static str,
+    said: &'static [&'static str],
+}
+
+const PLAIN: Grown = Grown {
+    what: "",
+    subject: &["-subj", SUBJECT],
+    options: &[],
+    extensions: "basicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\nsubjectKeyIdentifier = hash",
+    said: &[],
+};
+const OF_VERSION_1: &str = "is of version 1, which cannot say that it is a CA";
+
+const GROWN: [Grown; 12] = [
+    Grown {
+        what: "version 1",
+        extensions: "",
+        said: &[OF_VERSION_1],
+        ..PLAIN
+    },
+    Grown {
+        what: "version 1 with SHA-1, number 0",
+        options: &["-sha1", "-set_serial", "0"],
+        extensions: "",
+        said: &[OF_VERSION_1, "is signed with ", "has the serial number 00"],
+        ..PLAIN
+    },
+    Grown {
+        what: "keyUsage only",
+        extensions: "keyUsage = keyCertSign, cRLSign\nsubjectKeyIdentifier = none",
+        said: &["has no basicConstraints", "has no subjectKeyIdentifier"],
+        ..PLAIN
+    },
+    Grown {
+        what: "nsCertType only",
+        extensions: "nsCertType = sslCA",
+        said: &["says by nsCertType only that it is a CA"],
+        ..PLAIN
+    },
+    Grown {
+        what: "no key identifier",
+        extensions: "basicConstraints = CA:TRUE\nsubjectKeyIdentifier = none",
+        said: &["has no subjectKeyIdentifier"],
+        ..PLAIN
+    },
+    Grown {
+        what: "MD5",
+        options: &["-md5"],
+        said: &["is signed with "],
+        ..PLAIN
+    },
+    Grown {
+        what: "a negative number",
+        options: &["-set_serial", "-5"],
+        ..PLAIN
+    },
+    Grown {
+        what: "a number of 24 octets",
+        options: &[
+            "-set_serial",
+            "0x112233445566778899AABBCCDDEEFF001122334455667788",
+        ],
+        said: &["has the serial number 1122"],
+        ..PLAIN
+    },
+    Grown {
+        what: "DER",
+        options: &["-outform", "DER"],
+        said: &["is in DER, which mail servers do not read"],
+        ..PLAIN
+    },
+    Grown {
+        what: "text before it",
+        options: &["-text"],
+        ..PLAIN
+    },
+    Grown {
+        what: "no name at all",
+        subject: &["-subj", "/"],
+        ..PLAIN
+    },
+    Grown {
+        what: "several values, two OUs",
+        subject: &[
+            "-multivalue-rdn",
+            "-subj",
+            "/C=US+L=Here/OU=One/OU=Two/CN=x",
+        ],
+        ..PLAIN
+    },
+];
+
+#[track_caller]
+fn grow(ca: &Ca, grown: &Grown) {
+    let key = ca.file("private/cakey.pem");
+    let request = ["req", "-new", "-key", &key, "-out", "ca.csr"];
+    ca.dir.openssl(&[&request, grown.subject].concat());
+    ca.dir.write("ca.ext", grown.extensions);
+    let out = ca.file("cacert.pem");
+    let sign = [
+        "x509", "-req", "-in", "ca.csr", "-signkey", &key, "-days", "1000", "-out", &out,
+    ];
+    let extensions: &[&str] = if grown.extensions.is_empty() {
+        &[]
+    } else {
+        &["-extfile", "ca.ext"]
+    };
+    ca.dir
+        .openssl(&[&sign[..], extensions, grown.options].concat());
+}
+
+/// Signs, revokes, publishes and verifies; what `sign` said beside the certificate.
+#[track_caller]
+fn works(ca: &Ca, what: &str) -> String {
+    ca.dir
+        .openssl(&["x509", "-in", &ca.file("cacert.pem"), "-out", "anchor.pem"]);
+    let anchor = ca.dir.file("anchor.pem");
+    let count = ca.rows().len();
+    let [host, gone] = [count, count + 1].map(|n| format!("mx{n}.example.com"));
+    let ran = ca.mailca(&["issue", &host, "--yes"]);
+    assert_eq!(ran.code(), 0, "{what}: {ran}");
+    ca.ok(&["issue", &gone, "--yes"]);
+    let revoked = ca.mailca(&["revoke", &gone, "--yes"]);
+    assert_eq!(revoked.code(), 0, "{what}: {revoked}");
+    let crl = ca.file("crl/crl.pem");
+    for (host, status) in [(&host, 0), (&gone, 2)] {
+        let file = ca.file(&format!("hosts/{host}/cert.pem"));
+        for purpose in ["sslserver", "sslclient"] {
+            let options = ["-purpose", purpose, "-crl_check", "-CRLfile", &crl];
+            let verified = verify_by(ca, &anchor, &file, &options);
+            assert_eq!(verified.code(), status, "{what}: {verified}");
+        }
+        let verdict = ca.mailca(&["verify", host]);
+        assert_eq!(verdict.code() == 0, status == 0, "{what}: {verdict}");
+        assert_eq!(verdict.stderr, "", "{what}: {verdict}");
+    }
+    ca.ok(&["emit-mc", &host]);
+    ran.stderr
+}
+
+#[test]
+fn what_openssl_takes_for_a_ca_signs_with_a_warning_that_says_what_to_do() {
+    for grown in &GROWN {
+        let what = grown.what;
+        let ca = Ca::of(User::me(), &["--key-type=rsa2048"]);
+        grow(&ca, grown);
+        let said = works(&ca, what);
+        let warnings = said.matches("warning: ").count();
+        assert_eq!(
+            warnings,
+            usize::from(!grown.said.is_empty()),
+            "{what}: {said}"
+        );
+        for part in grown.said {
+            assert!(said.contains(part), "{what}: {said}");
+        }
+        if !grown.said.is_empty() {
+            assert!(
+                said.contains(" renew-ca makes it one of today"),
+                "{what}: {said}"
+            );
+        }
+        let ran = ca.mailca(&["renew-ca", "--yes"]);
+        assert_eq!(ran.code(), 0, "{what}: {ran}");
+        let said = works(&ca, what);
+        assert!(!said.contains("warning: "), "{what}: {said}");
+        for host in ["mx0.example.com", "mx2.example.com"] {
+            let file = ca.file(&format!("hosts/{host}/cert.pem"));
+            // -x509_strict wants a name.
+            let verified = if grown.subject.contains(&"/") {
+                verify_by(&ca, &ca.file("cacert.pem"), &file, &[])
+            } else {
+                ca.verify(&file, &["-purpose", "sslserver"])
+            };
+            assert_eq!(verified.code(), 0, "{what}: {verified}");
+        }
+    }
+}
+
+#[test]
+fn names_of_every_string_type_and_length_are_the_issuer_s() {
+    let long = format!(
+        "/O={}/OU={}/OU={}/CN=x",
+        "o".repeat(64),
+        "u".repeat(64),
+        "v".repeat(64)
+    );
+    let longer = format!("{long}/L={}/ST={}", "l".repeat(120), "s".repeat(120));
+    for (what, mask, name) in [
+        ("T61", "MASK:0x4", "/O=Bäcker/CN=x"),
+        ("BMP", "MASK:0x800", "/O=Bäcker/CN=x"),
+        ("more than 255 octets", "utf8only", &longer),
+    ] {
+        let ca = Ca::of(User::me(), &["--key-type=rsa2048"]);
+        let settings =
+            format!("[ req ]\ndistinguished_name = dn\nstring_mask = {mask}\nutf8 = yes\n[ dn ]\n");
+        ca.dir.write("names.cnf", &settings);
+        let key = ca.file("private/cakey.pem");
+        ca.dir.openssl(&[
+            "req",
+            "-new",
+            "-utf8",
+            "-config",
+            "names.cnf",
+            "-key",
+            &key,
+            "-subj",
+            name,
+            "-out",
+            "ca.csr",
+        ]);
+        ca.dir.write("ca.ext", PLAIN.extensions);
+        ca.dir.openssl(&[
+            "x509",
+            "-req",
+            "-in",
+            "ca.csr",
+            "-signkey",
+            &key,
+            "-extfile",
+            "ca.ext",
+            "-days",
+            "1000",
+            "-out",
+            &ca.file("cacert.pem"),
+        ]);
+        works(&ca, what);
+        let before = certificate(&ca.file("cacert.pem"));
+        ca.ok(&["renew-ca", "--yes"]);
+        ca.ok(&NEW_KEY);
+        let after = certificate(&ca.file("cacert.pem"));
+        assert_eq!(after.subject.as_der(), before.subject.as_der(), "{what}");
+        works(&ca, what);
     }
 }

@@ -250,18 +250,18 @@ const FILES: &[Refusal] = &[
         "DIR/CA/private/cakey.pem holds no private key",
         "put the CA's private key into DIR/CA/private/cakey.pem",
     ),
-    // OpenSSL takes it for a CA's unless it is told to be strict.
     refusal(
-        "a certificate of version 1",
+        "a certificate that is no CA's",
         |ca| {
             let key = "CA/private/cakey.pem";
             let req = [
                 "req", "-new", "-key", key, "-subj", "/CN=x", "-out", "x.csr",
             ];
             ca.dir.openssl(&req);
+            ca.dir.write("x.cnf", "subjectKeyIdentifier = hash\n");
             let sign = ["x509", "-req", "-in", "x.csr", "-signkey", key];
-            ca.dir
-                .openssl(&[&sign[..], &["-out", "CA/cacert.pem"]].concat());
+            let files = ["-extfile", "x.cnf", "-out", "CA/cacert.pem"];
+            ca.dir.openssl(&[&sign[..], &files].concat());
         },
         SIGN,
         "DIR/CA/cacert.pem is not a CA certificate (basicConstraints does not say CA:TRUE)",
