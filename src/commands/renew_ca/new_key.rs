@@ -37,9 +37,6 @@ pub(super) struct NewKey {
     kept_certificate: PathBuf,
 }
 
-// The most hosts that one command names.
-const FEW: usize = 10;
-
 pub(super) fn run(
     args: &RenewCa,
     session: &mut Session<'_>,
@@ -179,7 +176,8 @@ fn next(store: &Store, concerned: &Concerned, now: OffsetDateTime) -> Result<Vec
     let hosts = &concerned.hosts;
     let window;
     let mut words = vec!["renew"];
-    if concerned.hosts_total <= FEW && hosts.iter().all(is_host) {
+    // All of them are named, since what ended lately would be renewed by its end too.
+    if concerned.hosts_total == hosts.len() && hosts.iter().all(is_host) {
         words.extend(hosts.iter().map(String::as_str));
     } else {
         window = format!("{}d", days_of_the_last(store, now)?);
