@@ -1,6 +1,7 @@
 //! `mailca check`
 
 mod access;
+mod ca;
 mod directory;
 mod finding;
 mod mail;
@@ -53,6 +54,7 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     };
     let mut findings = words.all();
     findings.extend(lifetimes(&store, session)?);
+    findings.extend(ca::findings(&store));
     findings.extend(mail::findings(args, &store, session)?);
     let pairs = Pairs::of(&store, session)?;
     findings.extend(pairs.findings);

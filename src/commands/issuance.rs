@@ -275,8 +275,8 @@ pub fn check_key(store: &Store) -> Result<(), Refusal> {
     }
 }
 
-// What RFC 5280 section 6.1 has a verifier check of every CA certificate in the chain.
-fn check_chain(store: &Store) -> Result<(), Refusal> {
+/// What RFC 5280 section 6.1 has a verifier check of every CA certificate in the chain.
+pub fn check_chain(store: &Store) -> Result<(), Refusal> {
     let chain: Vec<_> = store.chain().collect();
     for (below, (path, ca)) in chain.iter().enumerate() {
         let fault = if ca.fault.is_some() {

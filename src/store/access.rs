@@ -75,8 +75,12 @@ impl Store {
         if let Some(folder) = folder {
             judge(Looseness::PrivateFolder, folder.into(), OTHERS, Some(0o700));
         }
+        // The group of a mail server's user is meant to read, and not that of the whole directory.
+        let group = Entry::of(&self.settings.root).map(|root| root.group).ok();
         for path in self.keys_of_hosts() {
-            judge(Looseness::HostKey, path, OTHERS & !0o050, None);
+            let is_common = Entry::of(&path).is_ok_and(|key| Some(key.group) == group);
+            let wanted = is_common.then_some(0o600);
+            judge(Looseness::HostKey, path, OTHERS & !0o050, wanted);
         }
         for path in self.files_that_others_must_not_write() {
             judge(Looseness::Writable, path, WRITERS, None);

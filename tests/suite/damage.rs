@@ -204,12 +204,80 @@ const DAMAGES: &[Damage] = &[
         Repaired,
     ),
     (
+        "a key that others can read",
+        "chmod 644 $key",
+        &["ca-key-exposed"],
+        Repaired,
+    ),
+    (
+        "a key's directory that others can open",
+        "chmod 755 $(dirname $key)",
+        &["private-open"],
+        Repaired,
+    ),
+    (
+        "a register that others can write",
+        "chmod 666 $index",
+        &["writable"],
+        Repaired,
+    ),
+    (
+        "newcerts that others can write",
+        "chmod 777 $newcerts",
+        &["writable"],
+        Repaired,
+    ),
+    (
+        "a host's key that others can read",
+        "chmod 644 $folder/hosts/mx.example.test/key.pem",
+        &["host-key-exposed"],
+        Repaired,
+    ),
+    (
+        "a host with another's key",
+        "openssl genpkey -algorithm ED25519 -out $folder/hosts/mx.example.test/key.pem",
+        &["host-key-differs"],
+        Left,
+    ),
+    (
+        "a host with another's chain",
+        "cp $certificate $folder/hosts/mx.example.test/chain.pem",
+        &["host-chain"],
+        Left,
+    ),
+    (
+        "the CA's key gone",
+        "mv $key $key.away",
+        &["ca-key-missing"],
+        Left,
+    ),
+    (
         "an older CRL",
         "cat $crl.before >$crl",
         &["crl-incomplete"],
         Left,
     ),
 ];
+
+/// Of the register one of each, so that none hides another.
+const TOGETHER: (&str, &[&str]) = (
+    r"serial 1 >$serial
+    chmod 666 $index
+    sed -i -E 's/^R(\t[^\t]*\t)[^\t]*/V\1/' $index
+    sed -i '$d' $index
+    sed -i '1s/^V/E/' $index
+    printf 'V\t2801' >>$index
+    cp $index $index.new",
+    &[
+        "serial-behind",
+        "writable",
+        "lost-revocation",
+        "no-row",
+        "expired-early",
+        "torn-line",
+        "interrupted-openssl",
+    ],
+);
 
 const PRELUDE: &str = r#"
 row() { sed -n "$1p" $index; }
@@ -221,12 +289,13 @@ fn sh(layout: &Layout, script: &str) {
     let names = layout.names;
     let file = |name: &str| layout.file(name);
     let variables = format!(
-        "index={} serial={} newcerts={} crl={} certificate={} folder={}\n",
+        "index={} serial={} newcerts={} crl={} certificate={} key={} folder={}\n",
         file(names.database),
         file(names.serial),
         file(names.new_certs_dir),
         file(names.crl),
         file(names.certificate),
+        file(names.private_key),
         layout.dir.file(layout.ca),
     );
     layout.sh(&format!("{variables}{PRELUDE}{script}"));
@@ -342,6 +411,9 @@ impl Trial<'_> {
             let left = self.found();
             assert!(left.is_empty(), "{name}, {what}: {left:?} left by {ran}");
         }
+        if expected.contains("ca-key-missing") {
+            return;
+        }
         self.openssl_signs(what);
         layout.signs(&["issue", "mailca.example.test"]);
         if end != Left {
@@ -370,6 +442,22 @@ fn suffers_all(layout: &Layout) {
             failed.push(*what);
         }
         trial.restore();
+    }
+    // All that is mended together, but for what would hide another.
+    let alone = [
+        "register", "row", "serial", "subject", "date", "unended", "line", "killed", "torn",
+    ];
+    let together = |(what, _, _, end): &&Damage| {
+        *end == Repaired && !alone.iter().any(|word| what.contains(word))
+    };
+    let scripts = [TOGETHER.0].into_iter();
+    let many: Vec<&Damage> = DAMAGES.iter().filter(together).collect();
+    let scripts: Vec<&str> = scripts.chain(many.iter().map(|it| it.1)).collect();
+    let mut expected = set(TOGETHER.1);
+    expected.extend(many.iter().flat_map(|it| set(it.2)));
+    let suffer = || trial.suffers("all together", &scripts, &expected, Assumed);
+    if catch_unwind(AssertUnwindSafe(suffer)).is_err() {
+        failed.push("all together");
     }
     assert!(failed.is_empty(), "{}: {failed:?}", layout.name);
     let mended = DAMAGES.iter().filter(|(.., end)| *end == Repaired).count();

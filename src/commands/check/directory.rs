@@ -4,6 +4,9 @@ use std::fmt::Display;
 use std::path::Path;
 
 use super::finding::{Finding, Severity};
+use crate::commands::selection;
+use crate::pki::general_name;
+use crate::pki::serial::SerialNumber;
 use crate::pki::text;
 use crate::report;
 use crate::store::Store;
@@ -252,19 +255,22 @@ impl Words<'_> {
         }
         if audit.rows.not_kept_count > 0 {
             let rows = &audit.rows;
+            let has_copy = |it: &SerialNumber| audit.copy_of(Some(it)).is_some();
+            let is_repairable = rows.not_kept.iter().all(has_copy);
+            let advice = if is_repairable {
+                ""
+            } else {
+                ", put them back from a backup"
+            };
             let reason = format!(
-                "{shown} lacks valid certificates that {} has: {}",
+                "{shown} lacks valid certificates that {} has{advice}: {}",
                 self.database().display(),
                 some_of(rows.not_kept.iter(), rows.not_kept_count)
             );
-            let mut finding =
-                Finding::new(Severity::Warning, "missing-certificate", &folder, reason);
-            finding = finding.of(rows.not_kept.iter());
+            let finding = Finding::new(Severity::Warning, "missing-certificate", &folder, reason);
+            let mut finding = finding.of(rows.not_kept.iter());
             finding.count = rows.not_kept_count;
-            finding.repair = rows
-                .not_kept
-                .iter()
-                .all(|it| audit.copy_of(Some(it)).is_some());
+            finding.repair = is_repairable;
             self.add(finding);
         }
     }
@@ -280,7 +286,9 @@ impl Words<'_> {
                 some(rows.nameless.iter())
             );
             let finding = Finding::new(Severity::Warning, "no-name", folder, reason);
-            found.push(finding.of(rows.nameless.iter()));
+            // Another one gets the name that is in the subject.
+            let remedy = self.renew(rows.nameless.iter(), &[]);
+            found.push(finding.of(rows.nameless.iter()).remedy_if_any(remedy));
         }
         if let Some((_, weakness)) = rows.weak.first() {
             let serials = rows.weak.iter().map(|(serial, _)| serial);
@@ -289,9 +297,40 @@ impl Words<'_> {
                 some(serials.clone())
             );
             let finding = Finding::new(Severity::Warning, "weak-key", folder, reason);
-            found.push(finding.of(serials));
+            let remedy = self.renew(serials.clone(), &["--new-key"]);
+            found.push(finding.of(serials).remedy_if_any(remedy));
         }
         self.findings.extend(found);
+    }
+
+    // The command that renews those that are hosts'; of those whose keys are elsewhere, the same
+    // key gets another certificate.
+    fn renew<'s>(
+        &self,
+        serials: impl Iterator<Item = &'s SerialNumber>,
+        options: &[&str],
+    ) -> Option<String> {
+        let certificates = &self.audit.certificates;
+        let here = self.store.hosts.list().unwrap_or_default();
+        let mut hosts: Vec<String> = serials
+            .filter_map(|serial| certificates.find(serial.to_string().as_bytes()))
+            .filter_map(|at| selection::common_name(&certificates.kept[at].subject))
+            .filter(|name| general_name::host_name(name).is_ok())
+            .map(str::to_owned)
+            .filter(|name| options.is_empty() || here.contains(name))
+            .take(NAMED)
+            .collect();
+        hosts.dedup();
+        let mut words = vec!["renew"];
+        words.extend(hosts.iter().map(String::as_str));
+        words.extend(options);
+        if hosts.iter().any(|host| !here.contains(host)) {
+            words.extend(["--out-dir", "."]);
+        }
+        if self.store.unique_subject {
+            words.push("--revoke-old");
+        }
+        (!hosts.is_empty()).then(|| report::invocation(self.store, &words))
     }
 
     fn numbers(&mut self) {
@@ -354,12 +393,13 @@ impl Words<'_> {
         let unrecorded = &self.audit.unrecorded;
         if !unrecorded.is_empty() {
             let reason = format!(
-                "{} lists certificates of which neither {} nor newcerts knows: {}",
+                "{} lists certificates of which neither {} nor newcerts knows, and every CRL after it \
+                 will: {}",
                 crl.display(),
                 self.database().display(),
                 some(unrecorded.iter())
             );
-            let finding = Finding::new(Severity::Warning, "crl-unrecorded", crl, reason);
+            let finding = Finding::new(Severity::Note, "crl-unrecorded", crl, reason);
             found.push(finding.of(unrecorded.iter()));
         }
         self.findings.extend(found);

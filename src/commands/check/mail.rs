@@ -1,6 +1,8 @@
 //! What the mail servers will make of this CA: whether they may use its files, and what Sendmail is
 //! told of them.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::access;
@@ -11,7 +13,7 @@ use crate::commands::sendmail_files;
 use crate::commands::session::Session;
 use crate::mta::access::sendmail::Daemon;
 use crate::store::Store;
-use crate::sys::access::Account;
+use crate::sys::access::{Account, is_same};
 
 /// Everything that is wrong with modes, owners, and Sendmail's settings.
 pub fn findings(args: &Args, store: &Store, session: &Session<'_>) -> Result<Vec<Finding>> {
@@ -24,7 +26,14 @@ pub fn findings(args: &Args, store: &Store, session: &Session<'_>) -> Result<Vec
         args.servers.clone()
     };
     let mut found = access::own(store)?;
-    found.extend(access::of_servers(store, &servers, &daemon)?);
+    let mut objections = access::of_servers(store, &servers, &daemon)?;
+    // What is told already, whatever the server.
+    let is_told = |it: &Finding| {
+        let mut known = found.iter();
+        known.any(|known| is_same(Path::new(&known.file), Path::new(&it.file)))
+    };
+    objections.retain(|it| !is_told(it));
+    found.extend(objections);
     for source in &sources {
         found.extend(sendmail::findings(source, store, session));
     }

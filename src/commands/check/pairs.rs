@@ -64,7 +64,8 @@ impl Pairs {
             Ok(key)
                 if key.subject_public_key_info() != store.certificate.subject_public_key_info =>
             {
-                let reason = format!("{name} does not belong to {certificate}");
+                let reason =
+                    format!("{name} does not belong to {certificate}: put back the key that does");
                 add(Severity::Critical, "ca-key-differs", reason);
             }
             Ok(_) => {}
