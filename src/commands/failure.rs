@@ -465,9 +465,9 @@ fn refusal(error: &Refusal, ca: Place<'_>) -> String {
 fn issue(error: &IssueRefusal, ca: Place<'_>) -> String {
     match error {
         IssueRefusal::Differs { .. } => "--replace issues another and makes it the host's".into(),
-        IssueRefusal::KeyGone { .. } | IssueRefusal::Revoked { .. } => {
-            "--replace issues another, with a new key".into()
-        }
+        IssueRefusal::KeyGone { .. }
+        | IssueRefusal::KeyDiffers { .. }
+        | IssueRefusal::Revoked { .. } => "--replace issues another, with a new key".into(),
         IssueRefusal::OtherKeyWaits { folder, .. } => {
             let aside = shell_line(&["mv", &folder.to_string_lossy(), &ca.ca.to_string_lossy()]);
             format!("leave out --key-type to use it, or move it away: {aside}")

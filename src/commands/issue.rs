@@ -61,6 +61,16 @@ pub enum IssueRefusal {
         /// where its key was
         key: PathBuf,
     },
+    /// The host's private key is another one than its certificate's.
+    #[error("{host} has {serial}, to which {} does not belong", .key.display())]
+    KeyDiffers {
+        /// the host
+        host: String,
+        /// its certificate's serial number
+        serial: String,
+        /// the key
+        key: PathBuf,
+    },
     /// A key waits that is not of the type asked for.
     #[error("a key of type {waiting} waits in {}, but {asked} is asked for", .folder.display())]
     OtherKeyWaits {
@@ -231,8 +241,18 @@ fn prepare<'a>(
                 key: store.hosts.current(&file_name).join(hosts::KEY),
             });
         }
+        let own = &present.subject_public_key_info;
+        let differs = key.is_some_and(|key| key.subject_public_key_info() != own);
+        if differs && !args.replace {
+            bail!(IssueRefusal::KeyDiffers {
+                host,
+                serial: present.serial.to_string(),
+                key: store.hosts.current(&file_name).join(hosts::KEY),
+            });
+        }
+        new_key |= differs;
         match judge(args, store, present, &names, profile, new_key)? {
-            None if !is_due(present, now) => {
+            None if !is_due(present, now) && !differs => {
                 let report = Report::new(false, store, present, Some(&file_name));
                 return Ok(Prepared::Present(report));
             }

@@ -78,7 +78,9 @@ fn confirm(args: &Args, session: &mut Session<'_>, store: &Store, plan: &Plan) -
     let directory = store.settings.root.display();
     let mut review = format!("In {directory}:\n");
     for action in &plan.actions {
-        review.push_str(&format!("  {}\n", action.to_string().replace('\n', "\n  ")));
+        for line in action.to_string().lines() {
+            review.extend(["  ", line, "\n"]);
+        }
     }
     session.confirm(|_| review, "Do all this?")?;
     if plan.unproven.is_empty() || args.assume_valid {

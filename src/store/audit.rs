@@ -1,6 +1,7 @@
 //! A CA directory looked through: the register against the certificates in newcerts, the numbers,
 //! the CRL and the links, and what interrupted commands left. Nothing is written.
 
+pub mod chains;
 pub mod evidence;
 pub mod kept;
 pub mod links;
@@ -8,14 +9,16 @@ pub mod numbers;
 pub mod rows;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use time::OffsetDateTime;
 
+use self::chains::WrongChain;
 use self::evidence::{Evidence, Said};
 use self::kept::{Kept, NewCerts};
 use self::links::StaleLink;
-use self::numbers::{Listed, NumberFault};
+use self::numbers::{Listed, Listing, NumberFault};
 use self::rows::RowFaults;
 use super::hosts::CERT;
 use super::index;
@@ -31,9 +34,10 @@ use crate::sys::files::{self, FileError};
 /// What was found in a CA directory.
 #[derive(Debug)]
 pub struct Audit {
-    /// whether the register is not there although something was issued; in it the file beside its
-    /// place that has its rows
-    pub register_missing: Option<Option<PathBuf>>,
+    /// whether the register is not there although something was issued
+    pub is_register_missing: bool,
+    /// the file beside its place that has its rows then
+    pub register_base: Option<PathBuf>,
     /// the lines of the register
     pub rows: RowFaults,
     /// newcerts
@@ -42,6 +46,8 @@ pub struct Audit {
     pub evidence: Evidence,
     /// certificates in newcerts of which the register has no row
     pub orphans: Vec<Orphan>,
+    /// certificates in newcerts without a row that name this CA and are not signed by its key
+    pub unsigned: Vec<Kept>,
     /// copies, in hosts/ and elsewhere, of certificates that have a row and are not in newcerts
     pub copies: Vec<Copy>,
     /// certificates that the CRL lists and of which neither the register nor newcerts knows
@@ -54,6 +60,8 @@ pub struct Audit {
     pub leftovers: Vec<PathBuf>,
     /// whether a command of mailca was interrupted, which the next one that writes finishes
     pub is_mailca_interrupted: bool,
+    /// chain files of hosts that do not hold what they should
+    pub wrong_chains: Vec<WrongChain>,
     /// links under hashes that do not lead where they should
     pub stale_links: Vec<StaleLink>,
 }
@@ -106,6 +114,7 @@ impl Store {
         // One that cannot be read is the business of whoever judges CRLs.
         let crl = self.crl().ok().flatten();
         let crl = crl.filter(|crl| crl.issuer == self.certificate.subject);
+        let crl = crl.filter(|crl| crl.verify_legacy_signature(&self.certificate).is_ok());
         let mut listed = Listed::of(crl.as_ref()).map_err(|source| self.bad_crl(source))?;
         let mut next = self.next_serials()?;
         let path = base.as_ref().unwrap_or(database);
@@ -114,7 +123,8 @@ impl Store {
         let mut orphans = Vec::new();
         for (at, kept) in certificates.kept.iter().enumerate() {
             if !certificates.has_row[at] {
-                let revocation = listed.take(&kept.serial).flatten();
+                let listing = listed.take(&kept.serial);
+                let revocation = listing.and_then(Listing::revocation);
                 let updated = crl.as_ref().map(|crl| crl.this_update);
                 orphans.push(Orphan {
                     certificate: kept.clone(),
@@ -125,6 +135,11 @@ impl Store {
                 });
             }
         }
+        // Anybody may have put a certificate there that says to be ours.
+        let former = self.former();
+        let is_ours = |orphan: &Orphan| self.has_signed(&orphan.certificate.path, &former);
+        let (orphans, unsigned): (Vec<_>, Vec<_>) =
+            orphans.into_par_iter().partition(|orphan| is_ours(orphan));
         let is_complete = rows.not_kept_count == 0 && certificates.damaged.is_empty();
         Ok(Audit {
             copies: if is_complete {
@@ -132,18 +147,34 @@ impl Store {
             } else {
                 self.copies(&certificates)?
             },
-            register_missing: is_missing.then(|| base.clone()),
-            serial: self.serial_fault(&rows, &certificates, next)?,
+            is_register_missing: is_missing,
+            register_base: base,
+            serial: self.serial_fault(&rows, &orphans, next)?,
             crl_number: self.crl_number_fault(crl.as_ref())?,
             leftovers: self.leftovers(),
             is_mailca_interrupted: self.was_interrupted(),
+            wrong_chains: self.wrong_chains(),
             stale_links: self.stale_links()?,
             unrecorded: listed.rest(),
             rows,
             orphans,
+            unsigned: unsigned.into_iter().map(|one| one.certificate).collect(),
             certificates,
             evidence,
         })
+    }
+
+    /// Whether the CA's key, or one that was its key before, signed a certificate.
+    pub(super) fn has_signed(&self, path: &Path, former: &[(PathBuf, Certificate)]) -> bool {
+        let read = files::read(path).ok();
+        let read = read.and_then(|bytes| Certificate::from_pem_or_der(&bytes).ok());
+        read.is_some_and(|certificate| self.is_signer_of(&certificate, former))
+    }
+
+    fn is_signer_of(&self, certificate: &Certificate, former: &[(PathBuf, Certificate)]) -> bool {
+        let mut issuers = former.iter().map(|(_, issuer)| issuer);
+        certificate.is_signed_by(&self.certificate)
+            || issuers.any(|issuer| certificate.is_signed_by(issuer))
     }
 
     /// The register as an `openssl ca` had it that was interrupted while it put another in its
@@ -162,11 +193,12 @@ impl Store {
         if self.settings.certs.is_dir() {
             paths.extend(files::list(&self.settings.certs, |_| true)?);
         }
+        let former = self.former();
         let mut found: Vec<Copy> = Vec::new();
         for path in paths {
             let bytes = files::read(&path).ok();
             let read = bytes.and_then(|bytes| Certificate::from_pem_or_der(&bytes).ok());
-            if let Some(certificate) = read.filter(|it| it.is_issued_by(&self.certificate)) {
+            if let Some(certificate) = read.filter(|it| self.is_signer_of(it, &former)) {
                 let is_new = |one: &Copy| one.certificate.serial != certificate.serial;
                 if found.iter().all(is_new) {
                     found.push(Copy { path, certificate });
@@ -204,10 +236,10 @@ impl Store {
 }
 
 /// The revocation that an entry of a CRL tells of, `None` for one that OpenSSL's register does not
-/// know, or that is on hold and may be released.
+/// know.
 fn revocation_of(entry: &Entry<'_>) -> Option<Revocation> {
     let reason = Reason::of_entry(entry.reason)?;
-    (reason != Reason::CertificateHold).then_some(Revocation {
+    (reason != Reason::RemoveFromCrl).then_some(Revocation {
         date: entry.revoked_at,
         reason,
         compromised_at: entry.invalid_since,

@@ -56,9 +56,9 @@ pub enum Action {
         /// PEM
         text: String,
     },
-    /// Write a file anew that an interrupted `openssl ca` moved away.
+    /// Write a file anew: one that an interrupted `openssl ca` moved away, or a host's chain.
     RestoreFile {
-        /// what has it
+        /// what it is made of
         from: PathBuf,
         /// the file
         path: PathBuf,
@@ -128,7 +128,7 @@ impl fmt::Display for Action {
                 write!(f, "copy {} to {}", from.display(), path.display())
             }
             Self::RestoreFile { from, path, .. } => {
-                write!(f, "put {} back from {}", path.display(), from.display())
+                write!(f, "write {} anew from {}", path.display(), from.display())
             }
             Self::SetNumber { path, number } => {
                 write!(f, "write {number} into {}", path.display())
@@ -157,7 +157,7 @@ impl Store {
     /// When a file cannot be read.
     pub fn repair_plan(&self, audit: &Audit, now: OffsetDateTime) -> Result<Plan, RegisterError> {
         let mut plan = Plan::default();
-        if let Some(base) = audit.register_base() {
+        if let Some(base) = &audit.register_base {
             plan.actions.push(Action::RestoreRegister(base.clone()));
         }
         let mut held = self.held_subjects(audit)?;
@@ -166,6 +166,12 @@ impl Store {
         self.mend_new_certs(audit, &mut plan);
         self.mend_numbers(audit, &mut plan)?;
         self.mend_links(audit, &mut plan)?;
+        plan.actions
+            .extend(audit.wrong_chains.iter().map(|chain| Action::RestoreFile {
+                from: chain.certificate.clone(),
+                path: chain.path.clone(),
+                text: chain.text.clone(),
+            }));
         for path in &audit.leftovers {
             plan.actions.push(Action::SetAside(path.clone()));
         }
@@ -215,7 +221,8 @@ impl Store {
 
     fn mend_numbers(&self, audit: &Audit, plan: &mut Plan) -> Result<(), FileError> {
         let settings = &self.settings;
-        let kept = audit.certificates.kept.iter().map(|kept| &kept.serial);
+        let kept = audit.orphans.iter();
+        let kept = kept.map(|orphan| &orphan.certificate.serial);
         let named = audit.certificates.damaged.iter();
         let named = named.filter_map(|damaged| damaged.serial.as_ref());
         let highest = kept.chain(named).chain(&audit.rows.highest).max();
@@ -308,13 +315,5 @@ impl Store {
             }
         }
         Ok(())
-    }
-}
-
-impl Audit {
-    /// The register that an interrupted `openssl ca` moved away, where there is none in its place.
-    #[must_use]
-    pub fn register_base(&self) -> Option<&PathBuf> {
-        self.register_missing.as_ref()?.as_ref()
     }
 }

@@ -162,6 +162,16 @@ const DAMAGES: &[Damage] = &[
         Left,
     ),
     (
+        "a certificate in newcerts that somebody else signed",
+        "name=$(openssl x509 -in $certificate -noout -subject -nameopt compat)
+        openssl req -x509 -newkey ed25519 -nodes -keyout forged.key -subj \"${name#subject=}\" -out forged.ca
+        openssl req -new -newkey ed25519 -nodes -keyout host.key -subj /CN=forged -out forged.csr
+        openssl x509 -req -in forged.csr -CA forged.ca -CAkey forged.key -set_serial 0x7A7B -out forged.crt
+        cp forged.crt $newcerts/7A7B.pem",
+        &["not-signed-here"],
+        Left,
+    ),
+    (
         "an empty file in newcerts",
         ": >$newcerts/7A7A.pem",
         &["damaged-certificate"],
@@ -243,7 +253,7 @@ const DAMAGES: &[Damage] = &[
         "a host with another's chain",
         "cp $certificate $folder/hosts/mx.example.test/chain.pem",
         &["host-chain"],
-        Left,
+        Repaired,
     ),
     (
         "the CA's key gone",
@@ -369,6 +379,24 @@ impl Trial<'_> {
             .collect()
     }
 
+    /// Runs the commands that `check` prints for what it found, and returns how many there are.
+    #[track_caller]
+    fn remedies(&self) -> usize {
+        let layout = self.layout;
+        let ran = layout.mailca(&["check", "--json"]);
+        let document: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        let findings = document["findings"].as_array().expect("a list").iter();
+        let new = findings.filter(|it| !self.own.contains(it["problem"].as_str().expect("a name")));
+        let commands: Vec<&str> = new.filter_map(|it| it["remedy"].as_str()).collect();
+        let mailca = env!("CARGO_BIN_EXE_mailca");
+        let answers = format!(
+            "mailca() {{ MAILCA_PASSPHRASE='{}' {mailca} \"$@\" --yes; }}\n",
+            layouts::PASSPHRASE
+        );
+        layout.sh(&(answers + &commands.join("\n")));
+        commands.len()
+    }
+
     #[track_caller]
     fn openssl_signs(&self, what: &str) {
         let layout = self.layout;
@@ -407,6 +435,13 @@ impl Trial<'_> {
             let left = self.found();
             assert!(!left.is_empty(), "{name}, {what}: {ran}");
             assert!(left.is_subset(expected), "{name}, {what}: {ran}");
+            if self.remedies() > 0 {
+                let left = self.found();
+                assert!(
+                    left.is_empty(),
+                    "{name}, {what}: {left:?} left by the remedies"
+                );
+            }
         } else {
             let left = self.found();
             assert!(left.is_empty(), "{name}, {what}: {left:?} left by {ran}");

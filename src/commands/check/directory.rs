@@ -58,12 +58,12 @@ impl Words<'_> {
             return None;
         }
         let database = self.database();
-        let named = lines.clone().map(|line| match line.serial() {
-            Some(serial) => format!("{serial} in line {}", line.number),
-            None => {
+        let named = lines.clone().map(|line| {
+            let Some(serial) = line.serial() else {
                 let shown = text::shorten(&line.text()).into_owned();
-                format!("line {} ({shown:?})", line.number)
-            }
+                return format!("line {} ({shown:?})", line.number);
+            };
+            format!("{serial} in line {}", line.number)
         });
         let sentence = what(lines.len(), some(named));
         let reason = format!("{} {sentence}", database.display());
@@ -79,9 +79,9 @@ impl Words<'_> {
     fn register(&mut self) {
         let rows = &self.audit.rows;
         let mut found = Vec::new();
-        if let Some(beside) = &self.audit.register_missing {
+        if self.audit.is_register_missing {
             let database = self.database().display();
-            let reason = match beside {
+            let reason = match &self.audit.register_base {
                 Some(beside) => format!(
                     "{database} is missing, and {} lies beside its place",
                     beside.display()
@@ -190,7 +190,7 @@ impl Words<'_> {
         // Of the others torn lines tell, or an openssl ca that was interrupted.
         let orphans = audit.orphans.iter().filter(|one| one.said.is_none());
         let orphans: Vec<_> = orphans.map(|one| &one.certificate.serial).collect();
-        if !orphans.is_empty() && audit.register_missing.is_none() {
+        if !orphans.is_empty() && !audit.is_register_missing {
             let serials = orphans.into_iter();
             let reason = format!(
                 "{shown} has certificates of which {} has no row: {}",
@@ -199,6 +199,17 @@ impl Words<'_> {
             );
             let finding = Finding::new(Severity::Critical, "no-row", &folder, reason);
             self.add(finding.of(serials).repairable());
+        }
+        if !audit.unsigned.is_empty() {
+            let paths = audit.unsigned.iter().map(|kept| kept.path.display());
+            let reason = format!(
+                "certificates name this CA as their issuer, and its key did not sign them: {}",
+                some(paths)
+            );
+            let first = &audit.unsigned[0].path;
+            let mut finding = Finding::new(Severity::Warning, "not-signed-here", first, reason);
+            finding.count = audit.unsigned.len();
+            self.add(finding);
         }
         let (mine, lost): (Vec<_>, Vec<_>) = audit
             .certificates
@@ -406,6 +417,14 @@ impl Words<'_> {
     }
 
     fn links(&mut self) {
+        for chain in &self.audit.wrong_chains {
+            let reason = format!(
+                "{} does not hold the certificate beside it and that of its CA",
+                chain.path.display()
+            );
+            let finding = Finding::new(Severity::Critical, "host-chain", &chain.path, reason);
+            self.findings.push(finding.repairable());
+        }
         for stale in &self.audit.stale_links {
             let path = stale.path.display();
             let problem = match stale.fault {

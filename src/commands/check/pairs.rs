@@ -1,13 +1,14 @@
 //! Whether keys belong to their certificates: the CA's own, and those of the hosts.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use super::finding::{Finding, Severity};
 use crate::commands::session::Session;
-use crate::pki::certificate::Certificate;
 use crate::pki::key::{EncodedKey, KeyError, Passphrase};
 use crate::report;
-use crate::store::hosts::{CHAIN, KEY};
+use crate::store::hosts::KEY;
 use crate::store::{Store, StoreError};
 use crate::sys::files;
 
@@ -68,9 +69,8 @@ impl Pairs {
                     format!("{name} does not belong to {certificate}: put back the key that does");
                 add(Severity::Critical, "ca-key-differs", reason);
             }
-            Ok(_) => {}
-            // The CA certificate says what the key is.
-            Err(KeyError::CannotSign { .. }) => {}
+            // Of what kind it is, the CA certificate says.
+            Ok(_) | Err(KeyError::CannotSign { .. }) => {}
             Err(source @ KeyError::WrongPassphrase) => bail!(StoreError::Key {
                 path: path.clone(),
                 source,
@@ -86,14 +86,21 @@ impl Pairs {
     fn host(&mut self, store: &Store, session: &Session<'_>, host: &str) {
         let folder = store.hosts.current(host);
         let key = folder.join(KEY);
-        let remedy = report::invocation(store, &["issue", host, "--replace"]);
-        let mut add = |problem, path: &std::path::Path, reason, remedy| {
-            let finding = Finding::new(Severity::Critical, problem, path, reason);
-            self.findings.push(finding.remedy(remedy));
-        };
         // What is wrong with the certificate itself, is told with its time.
         let Ok(Some(certificate)) = store.hosts.certificate(host) else {
             return;
+        };
+        let issue = report::invocation(store, &["issue", host, "--replace"]);
+        let remedy = if store.unique_subject {
+            let serial = certificate.serial.to_string();
+            let words = ["revoke", &serial, "--reason", "superseded"];
+            format!("{} && {issue}", report::invocation(store, &words))
+        } else {
+            issue
+        };
+        let mut add = |problem, path: &Path, reason| {
+            let finding = Finding::new(Severity::Critical, problem, path, reason);
+            self.findings.push(finding.remedy(remedy.clone()));
         };
         match store.hosts.pair(host) {
             Ok(Some((_, key_there)))
@@ -104,38 +111,17 @@ impl Pairs {
                     "{name} does not belong to the certificate beside it: a server with this pair \
                      offers no STARTTLS"
                 );
-                add("host-key-differs", &key, reason, remedy);
+                add("host-key-differs", &key, reason);
             }
             Ok(Some(_)) => {}
             Ok(None) => {
                 let reason = format!("{} is missing", key.display());
-                add("host-key-missing", &key, reason, remedy);
+                add("host-key-missing", &key, reason);
             }
             Err(error) => {
                 let reason = session.explain(&error.into()).error;
-                add("host-key-unreadable", &key, reason, remedy);
+                add("host-key-unreadable", &key, reason);
             }
         }
-        let chain = folder.join(CHAIN);
-        let read = files::read(&chain).ok();
-        let read = read.and_then(|bytes| Certificate::all_from_pem_or_der(&bytes).ok());
-        if !read.is_some_and(|chain| leads_to_issuer(&certificate, &chain)) {
-            let reason = format!(
-                "{} does not hold the certificate beside it and that of its CA",
-                chain.display()
-            );
-            let remedy = report::invocation(store, &["renew", host]);
-            add("host-chain", &chain, reason, remedy);
-        }
     }
-}
-
-fn leads_to_issuer(certificate: &Certificate, chain: &[Certificate]) -> bool {
-    let [first, above @ ..] = chain else {
-        return false;
-    };
-    let is_issuer = |one: &Certificate| {
-        one.subject == certificate.issuer && certificate.verify_signature(one).is_ok()
-    };
-    first.as_der() == certificate.as_der() && above.iter().any(is_issuer)
 }

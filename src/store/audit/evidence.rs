@@ -114,6 +114,7 @@ impl Evidence {
     }
 
     /// What is said of a certificate without a row, `None` where nothing is.
+    #[must_use]
     pub fn about(&self, kept: &Kept) -> Option<Said> {
         if let Some(said) = self.by_serial.get(&kept.serial) {
             return Some(said.clone());
@@ -128,6 +129,7 @@ impl Evidence {
     }
 
     /// The revocation that an interrupted `openssl ca -revoke` was about to write.
+    #[must_use]
     pub fn revocation(&self, serial: &SerialNumber) -> Option<&Revocation> {
         match self.by_serial.get(serial)? {
             Said::Revoked(revocation) => Some(revocation),

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::kept::NewCerts;
-use super::revocation_of;
 use super::rows::RowFaults;
+use super::{Orphan, revocation_of};
 use crate::pki::certificate_list::{CertificateList, CertificateListError};
 use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
@@ -72,7 +71,23 @@ impl Window {
 #[derive(Default)]
 pub(super) struct Listed {
     pub updated: Option<OffsetDateTime>,
-    entries: HashMap<SerialNumber, Option<Revocation>>,
+    entries: HashMap<SerialNumber, Listing>,
+}
+
+/// How the CRL lists a certificate.
+pub(super) enum Listing {
+    Revoked(Revocation),
+    /// in a way that OpenSSL's register does not know
+    Otherwise,
+}
+
+impl Listing {
+    pub fn revocation(self) -> Option<Revocation> {
+        match self {
+            Self::Revoked(revocation) => Some(revocation),
+            Self::Otherwise => None,
+        }
+    }
 }
 
 impl Listed {
@@ -83,7 +98,8 @@ impl Listed {
         let mut entries = HashMap::new();
         for entry in crl.entries() {
             let entry = entry?;
-            entries.insert(entry.serial_number(), revocation_of(&entry));
+            let listing = revocation_of(&entry).map_or(Listing::Otherwise, Listing::Revoked);
+            entries.insert(entry.serial_number(), listing);
         }
         Ok(Self {
             updated: Some(crl.this_update),
@@ -91,9 +107,8 @@ impl Listed {
         })
     }
 
-    /// Takes an entry out, `None` where there is none; in it there is none of a certificate that
-    /// is on hold.
-    pub fn take(&mut self, serial: &SerialNumber) -> Option<Option<Revocation>> {
+    /// Takes an entry out, `None` where there is none.
+    pub fn take(&mut self, serial: &SerialNumber) -> Option<Listing> {
         self.entries.remove(serial)
     }
 
@@ -112,9 +127,8 @@ impl Listed {
 impl Store {
     /// The numbers that `serial` comes to soon, `None` where it holds no number.
     pub(super) fn next_serials(&self) -> Result<Option<Window>, FileError> {
-        let from = match self.number_in(&self.settings.serial)? {
-            Ok(number) => number,
-            Err(_) => return Ok(None),
+        let Ok(from) = number_in(&self.settings.serial)? else {
+            return Ok(None);
         };
         let ahead = SerialNumber::from_certificate(&AHEAD);
         let to = from.plus(&ahead).unwrap_or_else(|_| from.clone());
@@ -128,12 +142,12 @@ impl Store {
     pub(super) fn serial_fault(
         &self,
         rows: &RowFaults,
-        certificates: &NewCerts,
+        orphans: &[Orphan],
         window: Option<Window>,
     ) -> Result<Option<NumberFault>, FileError> {
-        let next = match self.number_in(&self.settings.serial)? {
+        let next = match number_in(&self.settings.serial)? {
             // A CA that never issued anything by openssl ca.
-            Err(NumberFault::Missing) if rows.count == 0 && certificates.kept.is_empty() => {
+            Err(NumberFault::Missing) if rows.count == 0 && orphans.is_empty() => {
                 return Ok(None);
             }
             Err(fault) => return Ok(Some(fault)),
@@ -142,8 +156,8 @@ impl Store {
         let Some(mut window) = window else {
             return Ok(None);
         };
-        let kept = certificates.kept.iter().map(|kept| &kept.serial);
-        kept.for_each(|serial| window.see_number(serial));
+        let numbers = orphans.iter().map(|orphan| &orphan.certificate.serial);
+        numbers.for_each(|serial| window.see_number(serial));
         Ok(window
             .taken
             .map(|taken| NumberFault::Behind { next, taken }))
@@ -159,7 +173,7 @@ impl Store {
             .map(|suffix| with_suffix(path, suffix))
             .into_iter();
         let is_put_away = beside.any(|path| files::exists(&path));
-        match self.number_in(path)? {
+        match number_in(path)? {
             // Without the setting, openssl ca makes CRLs without a number.
             Err(NumberFault::Missing)
                 if !is_put_away && (current.is_none() || !self.settings.has_crl_number()) =>
@@ -171,19 +185,6 @@ impl Store {
                 .filter(|taken| *taken >= next)
                 .map(|taken| NumberFault::Behind { next, taken })),
         }
-    }
-
-    // The number in a file as OpenSSL reads it: `a2i_ASN1_INTEGER` wants an even number of digits.
-    fn number_in(&self, path: &Path) -> Result<Result<SerialNumber, NumberFault>, FileError> {
-        let Some(bytes) = files::read_if_there(path)? else {
-            return Ok(Err(NumberFault::Missing));
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        let line = text.lines().next().unwrap_or_default();
-        let number = SerialNumber::from_digits(line.as_bytes());
-        Ok(number
-            .filter(|_| line.len().is_multiple_of(2))
-            .ok_or_else(|| NumberFault::Unreadable(line.into())))
     }
 
     /// What `openssl ca` writes beside a file before it takes its place.
@@ -201,4 +202,17 @@ impl Store {
             .filter(|path| files::exists(path))
             .collect()
     }
+}
+
+// The number in a file as OpenSSL reads it: `a2i_ASN1_INTEGER` wants an even number of digits.
+fn number_in(path: &Path) -> Result<Result<SerialNumber, NumberFault>, FileError> {
+    let Some(bytes) = files::read_if_there(path)? else {
+        return Ok(Err(NumberFault::Missing));
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().next().unwrap_or_default();
+    let number = SerialNumber::from_digits(line.as_bytes());
+    Ok(number
+        .filter(|_| line.len().is_multiple_of(2))
+        .ok_or_else(|| NumberFault::Unreadable(line.into())))
 }

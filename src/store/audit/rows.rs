@@ -10,9 +10,9 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::kept::NewCerts;
-use super::numbers::{Listed, Window};
+use super::numbers::{Listed, Listing, Window};
 use crate::pki::asn1_time;
-use crate::pki::revocation::Revocation;
+use crate::pki::revocation::{Reason, Revocation};
 use crate::pki::serial::SerialNumber;
 use crate::store::Store;
 use crate::store::index::{self, Highest};
@@ -339,7 +339,10 @@ impl RowFaults {
             return;
         };
         match listed.take(&serial) {
-            Some(Some(revocation)) if fields.status != b'R' => {
+            // One on hold may have been released.
+            Some(Listing::Revoked(revocation))
+                if fields.status != b'R' && revocation.reason != Reason::CertificateHold =>
+            {
                 self.lost_revocations.push((line(), revocation));
             }
             None if fields.status == b'R' => self.unlisted.push(serial),

@@ -47,6 +47,7 @@ impl Store {
     pub(super) fn mend_rows(&self, audit: &Audit, held: &mut HashSet<String>, plan: &mut Plan) {
         let rows = &audit.rows;
         let certificates = &audit.certificates;
+        let former = self.former();
         let mut edits = Edits::default();
         for line in &rows.strangers {
             let is_kept =
@@ -90,11 +91,12 @@ impl Store {
         }
         for (line, at) in &rows.differing {
             let kept = &certificates.kept[*at];
-            if let Some(row) = corrected(line, kept) {
+            let row = corrected(line, kept).filter(|_| self.has_signed(&kept.path, &former));
+            if let Some(row) = row {
                 edits.replace(line, vec![row], "its certificate says so");
             } else {
                 plan.undecided.push(format!(
-                    "line {} of {} and {} are of two certificates with one serial number",
+                    "line {} of {} is not of the certificate {}, which has its serial number",
                     line.number,
                     self.settings.database.display(),
                     kept.path.display()
@@ -285,7 +287,8 @@ fn corrected(line: &Line, kept: &Kept) -> Option<String> {
 impl Audit {
     /// The file that the rows are in.
     pub(in crate::store) fn register_path<'s>(&'s self, store: &'s Store) -> &'s Path {
-        self.register_base()
-            .map_or(&*store.settings.database, |base| base)
+        self.register_base
+            .as_deref()
+            .unwrap_or(&store.settings.database)
     }
 }

@@ -79,10 +79,13 @@ impl Transaction<'_> {
                     path: self.relative(path),
                     text: text.clone(),
                 }),
-                Action::RestoreFile { path, text, .. } => steps.push(Step::WriteFile {
-                    path: self.relative(path),
-                    text: text.clone(),
-                }),
+                Action::RestoreFile { path, text, .. } => {
+                    keep(path, now, kept)?;
+                    steps.push(Step::WriteFile {
+                        path: self.relative(path),
+                        text: text.clone(),
+                    });
+                }
                 Action::SetNumber { path, number } => {
                     keep(path, now, kept)?;
                     files::overwrite(path, format!("{number}\n").as_bytes(), 0o644)?;
@@ -179,7 +182,9 @@ impl Transaction<'_> {
 // as it is.
 fn unused_moment(database: &Path, plan: &Plan, now: OffsetDateTime) -> OffsetDateTime {
     let changed = plan.actions.iter().filter_map(|action| match action {
-        Action::SetNumber { path, .. } | Action::SetAside(path) => Some(path.as_path()),
+        Action::SetNumber { path, .. }
+        | Action::SetAside(path)
+        | Action::RestoreFile { path, .. } => Some(path.as_path()),
         _ => None,
     });
     let changed: Vec<&Path> = changed.chain([database]).collect();
