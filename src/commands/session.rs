@@ -126,16 +126,9 @@ impl<'a> Session<'a> {
     }
 
     fn warn_of_shortcomings(&mut self, store: &Store) {
-        let (ca, path) = (&store.certificate, &store.settings.certificate);
-        if !ca.is_self_issued() {
-            return;
-        }
-        let mut all = ca.shortcomings();
-        if files::read(path).is_ok_and(|bytes| bytes.first() == Some(&0x30)) {
-            all.push("is in DER, which mail servers do not read".into());
-        }
+        let all = store.shortcomings();
         if !all.is_empty() {
-            let (path, what) = (path.display(), List(&all));
+            let (path, what) = (store.settings.certificate.display(), List(&all));
             let renew = report::invocation(store, &["renew-ca"]);
             self.warn(&format!(
                 "{path} {what}; {renew} makes it one of today, with the same name and key"

@@ -149,6 +149,21 @@ impl Store {
         })
     }
 
+    /// What the CA's certificate lacks that one of today has, as far as the CA itself can make
+    /// another, a sentence's end each.
+    #[must_use]
+    pub fn shortcomings(&self) -> Vec<String> {
+        if !self.certificate.is_self_issued() {
+            return Vec::new();
+        }
+        let mut all = self.certificate.shortcomings();
+        let bytes = files::read(&self.settings.certificate);
+        if bytes.is_ok_and(|bytes| bytes.first() == Some(&0x30)) {
+            all.push("is in DER, which mail servers do not read".into());
+        }
+        all
+    }
+
     /// The CA's own certificate and those above it, each with its file.
     pub fn chain(&self) -> impl Iterator<Item = (&Path, &Certificate)> {
         let own = (&*self.settings.certificate, &self.certificate);

@@ -14,8 +14,10 @@ pub const MAILCA: &str = env!("CARGO_BIN_EXE_mailca");
 /// A CA directory before anything is signed in it.
 #[derive(Clone, Copy)]
 pub struct Ca {
-    /// rows in its register
+    /// rows in its register, past their date where there are others
     pub rows: u32,
+    /// valid certificates in newcerts besides, each with its row
+    pub kept: u32,
     /// its `unique_subject`
     pub unique: bool,
     /// whether all rows are revoked
@@ -28,7 +30,10 @@ pub const ISSUED: &str = "newcerts/10000000.pem";
 impl Ca {
     /// Its directory's name.
     pub fn name(self) -> String {
-        format!("ca-{}-{}-{}", self.rows, self.unique, self.revoked)
+        format!(
+            "ca-{}-{}-{}-{}",
+            self.rows, self.kept, self.unique, self.revoked
+        )
     }
 
     /// Makes the directory. Its key has no passphrase.
@@ -49,18 +54,47 @@ impl Ca {
                 let reason = REASONS[(number % 4) as usize];
                 let (day, second) = (number % 28 + 1, number % 60);
                 ("R", format!("2601{day:02}1200{second:02}Z{reason}"))
+            } else if self.kept > 0 {
+                ("E", String::new())
             } else {
                 ("V", String::new())
             };
+            let end = if self.kept > 0 {
+                "250101000000Z"
+            } else {
+                "491231235959Z"
+            };
             writeln!(
                 register,
-                "{status}\t491231235959Z\t{revoked}\t{serial:08X}\tunknown\t/CN=host{number}.example.com"
+                "{status}\t{end}\t{revoked}\t{serial:08X}\tunknown\t/CN=host{number}.example.com"
             )?;
         }
         register.flush()?;
+        self.sign_kept(dir)?;
         mailca(dir, &["issue", "issued.example.com", "--yes"])
     }
+
+    // By one request, under many names.
+    fn sign_kept(self, dir: &Path) -> Result<()> {
+        if self.kept == 0 {
+            return Ok(());
+        }
+        let requests = dir.with_extension("requests");
+        make_requests(&requests, 1)?;
+        let request = requests.join(request_name(1));
+        for number in 2..=PORTION {
+            fs::hard_link(&request, requests.join(request_name(number)))?;
+        }
+        let words = ["sign", &requests.to_string_lossy(), "--yes"];
+        for _ in 0..self.kept as usize / PORTION {
+            mailca(dir, &words)?;
+        }
+        Ok(fs::remove_dir_all(requests)?)
+    }
 }
+
+/// How many certificates are signed by one command.
+const PORTION: usize = 10_000;
 
 // Serial numbers of one length, as OpenSSL writes them.
 const FIRST: u32 = 0x0100_0000;

@@ -30,6 +30,8 @@ pub enum Row {
     Show,
     /// tell what of 100,000 hosts needs attention
     Status,
+    /// audit 1,000,000 rows and 100,000 certificates
+    Check,
 }
 
 /// A command that takes part in a row.
@@ -47,6 +49,7 @@ pub const MANY: usize = 10_000;
 
 const EMPTY: Ca = Ca {
     rows: 0,
+    kept: 0,
     unique: false,
     revoked: false,
 };
@@ -61,6 +64,11 @@ const HUNDRED_THOUSAND: Ca = Ca {
 const UNIQUE: Ca = Ca {
     unique: true,
     ..MILLION
+};
+const KEPT: Ca = Ca {
+    rows: 900_000,
+    kept: 100_000,
+    ..EMPTY
 };
 const REVOKED: Ca = Ca {
     revoked: true,
@@ -80,6 +88,7 @@ impl Row {
             Self::List => "list: list 1,000,000 certificates",
             Self::Show => "show: tell how one of 100,000 certificates is",
             Self::Status => "status: tell what of 100,000 hosts needs attention",
+            Self::Check => "check: audit 1,000,000 rows and 100,000 certificates",
         }
     }
 
@@ -114,6 +123,7 @@ impl Row {
             Self::List => vec![openssl_status(MILLION), mailca_list(), first_line()],
             Self::Show => vec![openssl_status(HUNDRED_THOUSAND), mailca_show()],
             Self::Status => vec![openssl_status(HUNDRED_THOUSAND), mailca_status()],
+            Self::Check => vec![openssl_status(KEPT), mailca_check(), read_kept()],
         }
     }
 
@@ -149,6 +159,12 @@ impl Row {
                 wall.against("its first line"),
             ],
             Self::Show | Self::Status => vec![wall.within(500.0), cpu, memory],
+            Self::Check => vec![
+                wall,
+                cpu,
+                memory,
+                wall.against("reading the certificates").target(2.0),
+            ],
         }
     }
 }
@@ -275,6 +291,23 @@ fn mailca_status() -> Case {
     Case {
         ca: HUNDRED_THOUSAND,
         command: command(MAILCA, "--ca . status"),
+        makes: 0,
+    }
+}
+
+fn mailca_check() -> Case {
+    Case {
+        ca: KEPT,
+        command: command(MAILCA, "--ca . check --for sendmail"),
+        makes: 0,
+    }
+}
+
+fn read_kept() -> Case {
+    let script = "find newcerts -name '*.pem' -exec cat {} + >/dev/null";
+    Case {
+        ca: KEPT,
+        command: ["sh", "-c", script].map(OsString::from).to_vec(),
         makes: 0,
     }
 }

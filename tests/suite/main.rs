@@ -2,6 +2,7 @@
 //! mail servers, run privately and without leaving anything behind.
 
 mod book;
+mod check;
 mod check_mail;
 mod clock;
 mod damage;

@@ -5,6 +5,7 @@ use std::fs;
 
 use mailca::pki::certificate::Certificate;
 
+use super::damage::problems_in;
 use super::support::{BASE_MC, Ca, Ran, Sendmail, User, require, run, users};
 
 const HOST: &str = "mail.example.com";
@@ -313,6 +314,14 @@ fn a_ca_whose_key_cannot_sign_is_read_and_gets_another_key() {
         let said = format!("has a key of type {kind}, with which mailca cannot sign");
         assert!(status.contains(&said), "{status}");
         assert!(status.contains(" renew-ca --new-key\n"), "{status}");
+        let problems = problems_in(&ca.mailca(&["check", "--json"]));
+        let is_weak = kind == "RSA 1024";
+        let problem = if is_weak {
+            "ca-weak-key"
+        } else {
+            "ca-key-unsupported"
+        };
+        assert!(problems.contains(problem), "{kind}: {problems:?}");
         let request = ca.request("new.example.com", &[]);
         for words in [
             &["sign", &request, "--yes"][..],
@@ -599,6 +608,8 @@ fn what_openssl_takes_for_a_ca_signs_with_a_warning_that_says_what_to_do() {
         let what = grown.what;
         let ca = Ca::of(User::me(), &["--key-type=rsa2048"]);
         grow(&ca, grown);
+        let is_old = || problems_in(&ca.mailca(&["check", "--json"])).contains("ca-old");
+        assert_eq!(is_old(), !grown.said.is_empty(), "{what}");
         let said = works(&ca, what);
         let warnings = said.matches("warning: ").count();
         assert_eq!(
@@ -617,6 +628,7 @@ fn what_openssl_takes_for_a_ca_signs_with_a_warning_that_says_what_to_do() {
         }
         let ran = ca.mailca(&["renew-ca", "--yes"]);
         assert_eq!(ran.code(), 0, "{what}: {ran}");
+        assert!(!is_old(), "{what}");
         let said = works(&ca, what);
         assert!(!said.contains("warning: "), "{what}: {said}");
         for host in ["mx0.example.com", "mx2.example.com"] {

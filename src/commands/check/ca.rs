@@ -58,16 +58,15 @@ pub fn findings(store: &Store) -> Vec<Finding> {
         }
         Ok(_) => {}
     }
-    if ca.is_self_issued() {
-        if let Err(SignedError::Wrong(_)) = ca.verify_signature(ca) {
-            let reason = format!("the signature of {name} does not match its key");
-            add(Severity::Critical, "ca-bad-signature", reason, None);
-        }
-        let shortcomings = ca.shortcomings();
-        if !shortcomings.is_empty() {
-            let reason = format!("{name} {}", List(&shortcomings));
-            add(Severity::Warning, "ca-old", reason, renew(&["renew-ca"]));
-        }
+    let signature = ca.verify_signature(ca);
+    if ca.is_self_issued() && matches!(signature, Err(SignedError::Wrong(_))) {
+        let reason = format!("the signature of {name} does not match its key");
+        add(Severity::Critical, "ca-bad-signature", reason, None);
+    }
+    let shortcomings = store.shortcomings();
+    if !shortcomings.is_empty() {
+        let reason = format!("{name} {}", List(&shortcomings));
+        add(Severity::Warning, "ca-old", reason, renew(&["renew-ca"]));
     }
     let top = store.issuers.last().map_or(ca, |last| &last.certificate);
     if !top.is_self_issued() {
