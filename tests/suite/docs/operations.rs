@@ -4,12 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::thread::sleep;
-use std::time::Duration;
 
 use super::super::support::invariants::broken;
 use super::super::support::{Sendmail, TestDir, User, find, require, run, s_client_starttls};
-use super::{MailHost, PASSPHRASE, Page, outside_fences, tools};
+use super::{MailHost, PASSPHRASE, Page, outside_fences, tools, wait_a_second};
 
 pub(super) const PAGE: &str = "docs/operations.md";
 
@@ -212,11 +210,6 @@ fn program(host: &MailHost, name: &str, script: &str) {
         .dir
         .write(&format!("bin/{name}"), &format!("#!/bin/bash\n{script}"));
     fs::set_permissions(path, Permissions::from_mode(0o755)).expect("chmod");
-}
-
-/// The next certificate ends later than the one before, and so stands behind it.
-fn wait_a_second() {
-    sleep(Duration::from_millis(1100));
 }
 
 /// What is carried from one machine to others.
