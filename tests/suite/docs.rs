@@ -697,6 +697,8 @@ wait
 /// files.
 fn normal(text: &str) -> String {
     let mut out = String::new();
+    // A tab is shown so that a terminal does not lose it.
+    let text = text.replace("\\t", "\t");
     let mut rest = text.trim_end();
     while let Some(first) = rest.chars().next() {
         let end = rest.find(|c| !is_part_of_word(c)).unwrap_or(rest.len());
@@ -756,7 +758,7 @@ fn variable(word: &str) -> Option<&'static str> {
     match shape.as_str() {
         "0000-00-00" | "0000-00-00:" => Some("DATE"),
         "0000-00-00T00:00:00Z" => Some("TIME"),
-        "000000000000Z" | "t000000000000Z" => Some("UTCTIME"),
+        "000000000000Z" => Some("UTCTIME"),
         "00000000000000Z" => Some("GENERALIZEDTIME"),
         "cnf:00:" | "cnf:000:" => Some("cnf:LINE:"),
         _ if word.len() >= 16 && word.trim_end_matches(':').chars().all(is_hex) => Some("SERIAL"),
