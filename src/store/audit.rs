@@ -124,14 +124,14 @@ impl Store {
         for (at, kept) in certificates.kept.iter().enumerate() {
             if !certificates.has_row[at] {
                 let listing = listed.take(&kept.serial);
-                let revocation = listing.and_then(Listing::revocation);
                 let updated = crl.as_ref().map(|crl| crl.this_update);
                 orphans.push(Orphan {
                     certificate: kept.clone(),
                     is_proven_valid: kept.not_after < now
-                        || updated.is_some_and(|updated| kept.not_before < updated),
+                        || (listing.is_none()
+                            && updated.is_some_and(|updated| kept.not_before < updated)),
                     said: evidence.about(kept),
-                    revocation,
+                    revocation: listing.and_then(Listing::revocation),
                 });
             }
         }

@@ -2,6 +2,7 @@
 //! `repair` mends it, and `openssl ca` goes on.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::sleep;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::support::layouts::{self, Layout};
-use super::support::{Ran, Tree, tell};
+use super::support::{Ca, Ran, Tree, tell};
 
 /// How a damage ends.
 #[derive(Clone, Copy, PartialEq)]
@@ -523,4 +524,27 @@ fn the_tutorials_intermediate_ca_is_mended() {
 #[test]
 fn easy_rsas_directory_is_mended() {
     layouts::easy_rsa().iter().for_each(suffers_all);
+}
+
+#[test]
+fn a_certificate_that_the_crl_has_on_hold_stays_there() {
+    let ca = Ca::new();
+    for host in ["held.example.test", "other.example.test"] {
+        ca.ok(&["issue", host, "--yes"]);
+    }
+    // The CRL says nothing of one that is as old as itself.
+    sleep(Duration::from_millis(1100));
+    let hold = ["--reason", "certificateHold", "--yes"];
+    ca.ok(&[&["revoke", "held.example.test"], &hold[..]].concat());
+    let index = ca.read("index.txt");
+    let lost = index.lines().filter(|row| !row.contains("held"));
+    let lost: String = lost.map(|row| format!("{row}\n")).collect();
+    fs::write(ca.file("index.txt"), &lost).expect("write index.txt");
+    assert_eq!(
+        problems_in(&ca.mailca(&["check", "--json"])),
+        set(&["no-row"])
+    );
+    ca.ok(&["repair", "--yes"]);
+    let mended = ca.read("index.txt");
+    assert!(mended.contains(",certificateHold\t"), "{mended}");
 }
