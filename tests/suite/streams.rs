@@ -371,6 +371,8 @@ fn every_command_has_a_manual_page_that_man_accepts() {
         "list",
         "show",
         "status",
+        "check",
+        "repair",
         "emit-mc",
         "emit",
         "emit-systemd",
