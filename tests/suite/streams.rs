@@ -317,6 +317,8 @@ fn the_help_of_every_command_has_examples() {
         "list",
         "show",
         "status",
+        "check",
+        "repair",
         "emit-mc",
         "emit",
         "emit systemd",
