@@ -18,6 +18,7 @@ mod lint;
 mod list;
 mod main_job;
 mod memory;
+mod mistrust;
 mod name_constraints;
 mod old_cas;
 mod old_keys;

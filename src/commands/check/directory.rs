@@ -14,6 +14,7 @@ use crate::store::audit::Audit;
 use crate::store::audit::links::LinkFault;
 use crate::store::audit::numbers::NumberFault;
 use crate::store::audit::rows::Line;
+use crate::sys::files;
 
 /// Somebody who puts an audit into words.
 pub struct Words<'a> {
@@ -243,6 +244,13 @@ impl Words<'_> {
         }
         for kept in &audit.certificates.misnamed {
             let place = self.store.certificate_path(&kept.serial);
+            let name = kept.path.display();
+            if files::exists(&place) {
+                let reason = format!("{name} is of the number of {}", place.display());
+                let finding = Finding::new(Severity::Note, "copy-in-newcerts", &kept.path, reason);
+                self.add(finding.of(std::iter::once(&kept.serial)));
+                continue;
+            }
             let (path, place) = (kept.path.to_string_lossy(), place.to_string_lossy());
             let reason = format!("{path} holds the certificate {}", kept.serial);
             let finding = Finding::new(

@@ -1,7 +1,9 @@
 //! The certificates in newcerts, read on all cores.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::ErrorKind;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -95,6 +97,22 @@ impl NewCerts {
         self.by_serial.get(serial.to_string().as_bytes()).copied()
     }
 
+    // Of two files with one number in their names, as 01.pem and 1.pem, openssl ca made the one
+    // at `place`.
+    fn keep(&mut self, kept: Kept, place: &Path) {
+        match self.by_serial.entry(kept.serial.to_string().into_bytes()) {
+            Entry::Vacant(entry) => {
+                entry.insert(self.kept.len());
+                self.kept.push(kept);
+            }
+            Entry::Occupied(entry) if kept.path == place => {
+                let other = mem::replace(&mut self.kept[*entry.get()], kept);
+                self.misnamed.push(other);
+            }
+            Entry::Occupied(_) => self.misnamed.push(kept),
+        }
+    }
+
     /// Notes a row of a file that holds no certificate, and returns whether it is of one.
     pub(super) fn note_row(&mut self, digits: &[u8]) -> bool {
         if self.damaged.is_empty() {
@@ -155,9 +173,8 @@ impl Store {
         for one in read? {
             match one {
                 Read::Kept(kept) => {
-                    let digits = kept.serial.to_string().into_bytes();
-                    found.by_serial.insert(digits, found.kept.len());
-                    found.kept.push(kept);
+                    let place = self.certificate_path(&kept.serial);
+                    found.keep(kept, &place);
                 }
                 Read::Damaged(damaged) => found.damaged.push(damaged),
                 Read::Misnamed(kept) => found.misnamed.push(kept),

@@ -1,0 +1,60 @@
+//! What `repair` must not believe: files that somebody else put there, or that are of another time.
+
+use super::support::{Ca, require, run};
+
+/// Issues a certificate; its serial number.
+#[track_caller]
+fn issue(ca: &Ca, host: &str) -> String {
+    ca.ok(&["issue", host, "--yes"]);
+    ca.serials().pop().expect("a row")
+}
+
+/// A CA with two certificates and a CRL made after them.
+#[track_caller]
+fn in_use() -> (Ca, [String; 2]) {
+    let ca = Ca::new();
+    let serials = ["mx1.example.test", "mx2.example.test"].map(|host| issue(&ca, host));
+    ca.ok(&["crl"]);
+    (ca, serials)
+}
+
+#[track_caller]
+fn sh(ca: &Ca, script: &str) {
+    let mut shell = ca.dir.command("sh");
+    run(shell.current_dir(ca.file(".")).args(["-euc", script])).exits(0);
+}
+
+#[track_caller]
+fn problems(ca: &Ca) -> Vec<String> {
+    let ran = ca.mailca(&["check", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let findings = report["findings"].as_array().expect("a list");
+    let names = findings.iter().map(|it| it["problem"].as_str());
+    names.map(|name| name.expect("a name").to_owned()).collect()
+}
+
+#[track_caller]
+fn openssl_goes_on(ca: &Ca) {
+    let request = ca.openssl_request("next", &["-subj", "/C=US/ST=CA/O=Example/CN=next"]);
+    ca.openssl_ca(&["-in", &request]).exits(0);
+}
+
+#[test]
+fn a_second_file_of_a_number_is_no_certificate_without_a_row() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let (ca, [first, second]) = in_use();
+    let rows = ca.rows();
+    sh(
+        &ca,
+        &format!(
+            "cp newcerts/{first}.pem newcerts/000{first}.pem; cp newcerts/{second}.pem newcerts/mx.pem"
+        ),
+    );
+    assert_eq!(problems(&ca), ["copy-in-newcerts", "copy-in-newcerts"]);
+    ca.ok(&["repair", "--yes", "--assume-valid"]);
+    assert_eq!(ca.rows(), rows);
+    openssl_goes_on(&ca);
+}
+
