@@ -140,6 +140,7 @@ impl Store {
         let is_ours = |orphan: &Orphan| self.has_signed(&orphan.certificate.path, &former);
         let (orphans, unsigned): (Vec<_>, Vec<_>) =
             orphans.into_par_iter().partition(|orphan| is_ours(orphan));
+        let unrecorded = listed.rest();
         let is_complete = rows.not_kept_count == 0 && certificates.damaged.is_empty();
         Ok(Audit {
             copies: if is_complete {
@@ -149,13 +150,13 @@ impl Store {
             },
             is_register_missing: is_missing,
             register_base: base,
-            serial: self.serial_fault(&rows, &orphans, next)?,
+            serial: self.serial_fault(&rows, &orphans, &unrecorded, next)?,
             crl_number: self.crl_number_fault(crl.as_ref())?,
             leftovers: self.leftovers(),
             is_mailca_interrupted: self.was_interrupted(),
             wrong_chains: self.wrong_chains(),
             stale_links: self.stale_links()?,
-            unrecorded: listed.rest(),
+            unrecorded,
             rows,
             orphans,
             unsigned: unsigned.into_iter().map(|one| one.certificate).collect(),

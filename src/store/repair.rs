@@ -225,7 +225,12 @@ impl Store {
         let kept = kept.map(|orphan| &orphan.certificate.serial);
         let named = audit.certificates.damaged.iter();
         let named = named.filter_map(|damaged| damaged.serial.as_ref());
-        let highest = kept.chain(named).chain(&audit.rows.highest).max();
+        let listed = &audit.unrecorded;
+        let highest = kept
+            .chain(named)
+            .chain(listed)
+            .chain(&audit.rows.highest)
+            .max();
         let crl = self.crl().ok().flatten().and_then(|crl| crl.number);
         let faults = [
             (&settings.serial, &audit.serial, highest),

@@ -58,3 +58,19 @@ fn a_second_file_of_a_number_is_no_certificate_without_a_row() {
     openssl_goes_on(&ca);
 }
 
+#[test]
+fn a_number_that_the_crl_lists_is_not_given_again() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let (ca, [_, second]) = in_use();
+    ca.ok(&["revoke", &second, "--yes"]);
+    sh(
+        &ca,
+        &format!("rm newcerts/{second}.pem; sed -i '$d' index.txt; echo {second} >serial"),
+    );
+    assert!(problems(&ca).contains(&"serial-behind".to_owned()));
+    ca.mailca(&["repair", "--yes"]);
+    openssl_goes_on(&ca);
+    assert_ne!(ca.serials().last(), Some(&second));
+}

@@ -143,6 +143,7 @@ impl Store {
         &self,
         rows: &RowFaults,
         orphans: &[Orphan],
+        unrecorded: &[SerialNumber],
         window: Option<Window>,
     ) -> Result<Option<NumberFault>, FileError> {
         let next = match number_in(&self.settings.serial)? {
@@ -157,7 +158,9 @@ impl Store {
             return Ok(None);
         };
         let numbers = orphans.iter().map(|orphan| &orphan.certificate.serial);
-        numbers.for_each(|serial| window.see_number(serial));
+        // What the CRL lists would be revoked when it is issued.
+        let taken = numbers.chain(unrecorded);
+        taken.for_each(|serial| window.see_number(serial));
         Ok(window
             .taken
             .map(|taken| NumberFault::Behind { next, taken }))
