@@ -74,3 +74,29 @@ fn a_number_that_the_crl_lists_is_not_given_again() {
     openssl_goes_on(&ca);
     assert_ne!(ca.serials().last(), Some(&second));
 }
+
+#[test]
+fn of_rows_of_one_number_the_revocation_that_says_most_stays() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let (ca, [first, _]) = in_use();
+    sh(
+        &ca,
+        r#"row=$(sed -n 1p index.txt | sed 's/^V\(\t[^\t]*\t\)/R\1261101000000Z/')
+          printf '%s\n%s\n' "$row" "$(printf %s "$row" | sed 's/01000000Z\t/01000000Z,keyCompromise\t/')" >>index.txt"#,
+    );
+    assert_eq!(
+        ca.rows().iter().filter(|row| row.contains(&first)).count(),
+        3
+    );
+    ca.mailca(&["repair", "--yes"]);
+    let left: Vec<String> = ca
+        .rows()
+        .into_iter()
+        .filter(|row| row.contains(&first))
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].contains(",keyCompromise\t"), "{left:?}");
+    openssl_goes_on(&ca);
+}

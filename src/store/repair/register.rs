@@ -55,12 +55,17 @@ impl Store {
             let whole = whole_rows(line, is_kept);
             edits.replace(line, whole, "it is no row");
         }
-        for (line, before) in &rows.twice {
+        // Of more than two, the one that stays is compared with the next.
+        let mut staying: HashMap<u64, &Line> = HashMap::new();
+        for (line, first) in &rows.twice {
+            let before = staying.entry(first.at).or_insert(first);
             match worse(line, before) {
-                Some(better) if *better == *line => {
-                    edits.replace(line, Vec::new(), "the number is there twice");
+                Some(worse) => {
+                    edits.replace(worse, Vec::new(), "the number is there twice");
+                    if worse == *before {
+                        *before = line;
+                    }
                 }
-                Some(better) => edits.replace(better, Vec::new(), "the number is there twice"),
                 None => plan.undecided.push(format!(
                     "the lines {} and {} of {} have one serial number, {}, and are of two certificates",
                     before.number,
@@ -230,10 +235,17 @@ fn worse<'l>(line: &'l Line, before: &'l Line) -> Option<&'l Line> {
     let (one, other) = (line.text(), before.text());
     let (row, row_before) = (Row::parse(&one)?, Row::parse(&other)?);
     let is_same = (row.expires, row.subject) == (row_before.expires, row_before.subject);
-    let is_revoked = |row: &Row<'_>| row.status == "R" && Revocation::parse(row.revoked).is_some();
-    match (is_revoked(&row), is_revoked(&row_before)) {
-        _ if !is_same => None,
-        (true, false) => Some(before),
+    // What openssl ca refuses may say of a revocation in its own way.
+    let is_readable =
+        |line: &Line| Fields::of(&line.bytes).is_some_and(|it| it.problem().is_none());
+    if !is_same || !is_readable(line) || !is_readable(before) {
+        return None;
+    }
+    let revocation = |row: &Row<'_>| Revocation::parse(row.revoked);
+    let is_compromised = |one: &Revocation| one.is_of_compromised_key();
+    match (revocation(&row), revocation(&row_before)) {
+        (Some(_), None) => Some(before),
+        (Some(one), Some(other)) if is_compromised(&one) && !is_compromised(&other) => Some(before),
         _ => Some(line),
     }
 }
