@@ -100,3 +100,38 @@ fn of_rows_of_one_number_the_revocation_that_says_most_stays() {
     assert!(left[0].contains(",keyCompromise\t"), "{left:?}");
     openssl_goes_on(&ca);
 }
+#[test]
+fn an_old_register_beside_the_lost_one_proves_nothing() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    for script in [
+        "rm index.txt",
+        "mv index.txt.old index.txt.new; rm index.txt",
+        // Of an openssl ca that was interrupted long before.
+        "cp index.txt.old index.txt.new; touch -d 2020-01-01 index.txt.new; rm index.txt",
+    ] {
+        let (ca, [first, second]) = in_use();
+        let file = format!("newcerts/{first}.pem");
+        ca.openssl_ca(&["-revoke", &file]).exits(0);
+        sh(&ca, script);
+        let refused = ca.refuses(&["repair", "--yes"]);
+        assert!(
+            refused.contains(&first) && refused.contains(&second),
+            "{refused}"
+        );
+        assert!(!ca.exists("index.txt"));
+    }
+    let (ca, [first, _]) = in_use();
+    sh(
+        &ca,
+        &format!(
+            "printf 'R\\t100101000000Z\\t090101000000Z\\t{first}\\tunknown\\t/CN=x\\n' >index.txt.new
+             touch -d 2010-01-01 index.txt.new"
+        ),
+    );
+    let rows = ca.rows();
+    ca.ok(&["repair", "--yes"]);
+    assert_eq!(ca.rows(), rows);
+}
+

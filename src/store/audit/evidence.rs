@@ -2,6 +2,8 @@
 //! left, and from torn lines.
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::time::SystemTime;
 
 use memchr::memchr_iter;
 
@@ -10,7 +12,7 @@ use super::rows::{Fields, Line};
 use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
 use crate::store::{Store, index, with_suffix};
-use crate::sys::files::FileError;
+use crate::sys::files::{self, FileError};
 
 /// What something says of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,8 @@ impl<'a> Fragment<'a> {
 #[derive(Debug, Default)]
 pub struct Evidence {
     by_serial: HashMap<SerialNumber, Said>,
+    /// whether there is the register as an interrupted `openssl ca` was about to leave it
+    pub has_successor: bool,
     /// of torn rows without a serial number, by their notAfter
     by_end: HashMap<Vec<u8>, Vec<Said>>,
 }
@@ -93,6 +97,13 @@ impl Evidence {
             }
         }
         let new = with_suffix(&store.settings.database, ".new");
+        let base = store.register_put_away();
+        let base = base.as_ref().unwrap_or(&store.settings.database);
+        // An openssl ca that was interrupted wrote it last; any other is of another time.
+        if modified(&new) < modified(base) {
+            return Ok(found);
+        }
+        found.has_successor = files::exists(&new) && *base != new;
         index::lines(&new, |_, line| {
             if let Some(fields) = Fields::of(line).filter(|it| it.problem().is_none())
                 && let Some(serial) = SerialNumber::from_digits(fields.serial)
@@ -136,6 +147,10 @@ impl Evidence {
             _ => None,
         }
     }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|it| it.modified()).ok()
 }
 
 /// The whole rows in a line that is none, of certificates that `is_kept` does not know: those of

@@ -205,6 +205,41 @@ impl Store {
         }
     }
 
+    // A register beside its place that no interrupted openssl ca moved there may be of any time:
+    // what was revoked since is valid in it.
+    pub(super) fn doubt(
+        &self,
+        audit: &Audit,
+        plan: &mut Plan,
+        now: OffsetDateTime,
+    ) -> Result<(), RegisterError> {
+        let Some(base) = audit
+            .register_base()
+            .filter(|_| !audit.evidence.has_successor)
+        else {
+            return Ok(());
+        };
+        let actions = plan.actions.iter();
+        let replaced: HashSet<u64> = actions
+            .filter_map(|action| match action {
+                Action::Replace { line, .. } => Some(line.at),
+                _ => None,
+            })
+            .collect();
+        let unproven = &mut plan.unproven;
+        index::lines(base, |at, line| {
+            let fields = Fields::of(line).filter(|it| it.status == b'V');
+            if let Some(fields) = fields
+                && !replaced.contains(&at)
+                && fields.not_after().is_some_and(|end| end >= now)
+            {
+                unproven.extend(SerialNumber::from_digits(fields.serial));
+            }
+            true
+        })?;
+        Ok(())
+    }
+
     /// The subjects that have a valid row, of those that shall get one, where that matters.
     pub(super) fn held_subjects(&self, audit: &Audit) -> Result<HashSet<String>, RegisterError> {
         let mut held = HashSet::new();
