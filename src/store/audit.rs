@@ -8,8 +8,8 @@ pub mod links;
 pub mod numbers;
 pub mod rows;
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 use time::OffsetDateTime;
@@ -46,8 +46,6 @@ pub struct Audit {
     pub evidence: Evidence,
     /// certificates in newcerts of which the register has no row
     pub orphans: Vec<Orphan>,
-    /// certificates in newcerts without a row that name this CA and are not signed by its key
-    pub unsigned: Vec<Kept>,
     /// copies, in hosts/ and elsewhere, of certificates that have a row and are not in newcerts
     pub copies: Vec<Copy>,
     /// certificates that the CRL lists and of which neither the register nor newcerts knows
@@ -118,11 +116,12 @@ impl Store {
         let mut listed = Listed::of(crl.as_ref()).map_err(|source| self.bad_crl(source))?;
         let mut next = self.next_serials()?;
         let path = base.as_ref().unwrap_or(database);
-        let rows = self.row_faults(path, &mut certificates, &mut listed, &mut next, now)?;
+        let mut rows = self.row_faults(path, &mut certificates, &mut listed, &mut next, now)?;
+        self.disown(&mut certificates, &mut rows);
         let evidence = Evidence::of(self, &rows.strangers)?;
         let mut orphans = Vec::new();
         for (at, kept) in certificates.kept.iter().enumerate() {
-            if !certificates.has_row[at] {
+            if !certificates.has_row[at] && !certificates.is_unsigned(kept) {
                 let listing = listed.take(&kept.serial);
                 let updated = crl.as_ref().map(|crl| crl.this_update);
                 orphans.push(Orphan {
@@ -135,11 +134,6 @@ impl Store {
                 });
             }
         }
-        // Anybody may have put a certificate there that says to be ours.
-        let former = self.former();
-        let is_ours = |orphan: &Orphan| self.has_signed(&orphan.certificate.path, &former);
-        let (orphans, unsigned): (Vec<_>, Vec<_>) =
-            orphans.into_par_iter().partition(|orphan| is_ours(orphan));
         let unrecorded = listed.rest();
         let is_complete = rows.not_kept_count == 0 && certificates.damaged.is_empty();
         Ok(Audit {
@@ -159,23 +153,9 @@ impl Store {
             unrecorded,
             rows,
             orphans,
-            unsigned: unsigned.into_iter().map(|one| one.certificate).collect(),
             certificates,
             evidence,
         })
-    }
-
-    /// Whether the CA's key, or one that was its key before, signed a certificate.
-    pub(super) fn has_signed(&self, path: &Path, former: &[(PathBuf, Certificate)]) -> bool {
-        let read = files::read(path).ok();
-        let read = read.and_then(|bytes| Certificate::from_pem_or_der(&bytes).ok());
-        read.is_some_and(|certificate| self.is_signer_of(&certificate, former))
-    }
-
-    fn is_signer_of(&self, certificate: &Certificate, former: &[(PathBuf, Certificate)]) -> bool {
-        let mut issuers = former.iter().map(|(_, issuer)| issuer);
-        certificate.is_signed_by(&self.certificate)
-            || issuers.any(|issuer| certificate.is_signed_by(issuer))
     }
 
     /// The register as an `openssl ca` had it that was interrupted while it put another in its
@@ -187,6 +167,33 @@ impl Store {
         beside.next().filter(|_| !files::exists(database))
     }
 
+    // Out of what rows are made of goes what only has the CA's name: any user can write that.
+    fn disown(&self, certificates: &mut NewCerts, rows: &mut RowFaults) {
+        let mut doubtful: HashSet<usize> = rows.differing.iter().map(|(_, at)| *at).collect();
+        let refused = rows.refused.iter().map(|(line, _)| line);
+        let lost = rows.lost_revocations.iter().map(|(line, _)| line);
+        let lines = refused.chain(lost);
+        doubtful.extend(lines.filter_map(|line| certificates.find(line.digits().as_bytes())));
+        let all = certificates.has_row.iter().enumerate();
+        doubtful.extend(all.filter(|(_, has_row)| !**has_row).map(|(at, _)| at));
+        let issuers = self.own_and_former();
+        let is_unsigned = |at: &usize| {
+            let bytes = files::read(&certificates.kept[*at].path).ok();
+            let read = bytes.and_then(|bytes| Certificate::from_pem_or_der(&bytes).ok());
+            read.is_some_and(|it| !is_signed_by_any(&it, &issuers))
+        };
+        let unsigned: HashSet<usize> = doubtful.into_par_iter().filter(is_unsigned).collect();
+        rows.differing.retain(|(_, at)| !unsigned.contains(at));
+        certificates.disown(unsigned);
+    }
+
+    fn own_and_former(&self) -> Vec<Certificate> {
+        let former = self.former().into_iter().map(|(_, it)| it);
+        std::iter::once(self.certificate.clone())
+            .chain(former)
+            .collect()
+    }
+
     fn copies(&self, certificates: &NewCerts) -> Result<Vec<Copy>, FileError> {
         let mut paths = vec![self.last_certificate_path()];
         let hosts = self.hosts.list()?.into_iter();
@@ -194,24 +201,25 @@ impl Store {
         if self.settings.certs.is_dir() {
             paths.extend(files::list(&self.settings.certs, |_| true)?);
         }
-        let former = self.former();
         let mut found: Vec<Copy> = Vec::new();
+        let mut known = HashSet::new();
         for path in paths {
             let bytes = files::read(&path).ok();
             let read = bytes.and_then(|bytes| Certificate::from_pem_or_der(&bytes).ok());
-            if let Some(certificate) = read.filter(|it| self.is_signer_of(it, &former)) {
-                let is_new = |one: &Copy| one.certificate.serial != certificate.serial;
-                if found.iter().all(is_new) {
+            if let Some(certificate) = read.filter(|it| it.issuer == self.certificate.subject) {
+                if known.insert(certificate.serial.clone()) {
                     found.push(Copy { path, certificate });
                 }
             }
         }
         let recorded = self.rows_of(found.iter().map(|one| &one.certificate))?;
+        let issuers = self.own_and_former();
         found.retain(|one| {
             let serial = one.certificate.serial.to_string();
             let row = recorded.get(&one.certificate.serial);
             certificates.find(serial.as_bytes()).is_none()
                 && row.is_some_and(|subject| *subject == index::subject_of(&one.certificate))
+                && is_signed_by_any(&one.certificate, &issuers)
         });
         Ok(found)
     }
@@ -234,6 +242,12 @@ impl Store {
         })?;
         Ok(found)
     }
+}
+
+fn is_signed_by_any(certificate: &Certificate, issuers: &[Certificate]) -> bool {
+    issuers
+        .iter()
+        .any(|issuer| certificate.is_signed_by(issuer))
 }
 
 /// The revocation that an entry of a CRL tells of, `None` for one that OpenSSL's register does not

@@ -59,6 +59,81 @@ fn a_second_file_of_a_number_is_no_certificate_without_a_row() {
 }
 
 #[test]
+fn of_a_certificate_that_the_ca_has_not_signed_no_row_is_made() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let (ca, [first, _]) = in_use();
+    let rows = ca.rows();
+    sh(
+        &ca,
+        &format!(
+            "name=/C=US/ST=CA/O=Example/CN
+             openssl req -x509 -newkey rsa:2048 -nodes -keyout ../k -out ../c -subj \"$name=Example Mail CA\"
+             openssl req -new -newkey rsa:2048 -nodes -keyout ../l -out ../r -subj $name=mx1.example.test
+             for serial in {first} 7A7A; do
+                 openssl x509 -req -in ../r -CA ../c -CAkey ../k -set_serial 0x$serial -out newcerts/$serial.pem
+             done"
+        ),
+    );
+    assert!(problems(&ca).contains(&"not-signed-here".to_owned()));
+    ca.mailca(&["repair", "--yes", "--assume-valid"]);
+    assert_eq!(ca.rows(), rows);
+}
+
+#[test]
+fn what_the_crl_has_on_hold_gets_its_row_back_so() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    let (ca, [first, _]) = in_use();
+    ca.ok(&["revoke", &first, "--reason=certificateHold", "--yes"]);
+    let row = ca.rows().remove(0);
+    assert!(
+        row.starts_with("R\t") && row.contains(",certificateHold\t"),
+        "{row}"
+    );
+    sh(&ca, "sed -i 1d index.txt");
+    ca.ok(&["repair", "--yes"]);
+    assert!(ca.rows().contains(&row), "{:?}", ca.rows());
+}
+
+#[test]
+fn an_old_register_beside_the_lost_one_proves_nothing() {
+    if !require(&["openssl"]) {
+        return;
+    }
+    for script in [
+        "rm index.txt",
+        "mv index.txt.old index.txt.new; rm index.txt",
+        // Of an openssl ca that was interrupted long before.
+        "cp index.txt.old index.txt.new; touch -d 2020-01-01 index.txt.new; rm index.txt",
+    ] {
+        let (ca, [first, second]) = in_use();
+        let file = format!("newcerts/{first}.pem");
+        ca.openssl_ca(&["-revoke", &file]).exits(0);
+        sh(&ca, script);
+        let refused = ca.refuses(&["repair", "--yes"]);
+        assert!(
+            refused.contains(&first) && refused.contains(&second),
+            "{refused}"
+        );
+        assert!(!ca.exists("index.txt"));
+    }
+    let (ca, [first, _]) = in_use();
+    sh(
+        &ca,
+        &format!(
+            "printf 'R\\t100101000000Z\\t090101000000Z\\t{first}\\tunknown\\t/CN=x\\n' >index.txt.new
+             touch -d 2010-01-01 index.txt.new"
+        ),
+    );
+    let rows = ca.rows();
+    ca.ok(&["repair", "--yes"]);
+    assert_eq!(ca.rows(), rows);
+}
+
+#[test]
 fn a_number_that_the_crl_lists_is_not_given_again() {
     if !require(&["openssl"]) {
         return;
@@ -100,38 +175,3 @@ fn of_rows_of_one_number_the_revocation_that_says_most_stays() {
     assert!(left[0].contains(",keyCompromise\t"), "{left:?}");
     openssl_goes_on(&ca);
 }
-#[test]
-fn an_old_register_beside_the_lost_one_proves_nothing() {
-    if !require(&["openssl"]) {
-        return;
-    }
-    for script in [
-        "rm index.txt",
-        "mv index.txt.old index.txt.new; rm index.txt",
-        // Of an openssl ca that was interrupted long before.
-        "cp index.txt.old index.txt.new; touch -d 2020-01-01 index.txt.new; rm index.txt",
-    ] {
-        let (ca, [first, second]) = in_use();
-        let file = format!("newcerts/{first}.pem");
-        ca.openssl_ca(&["-revoke", &file]).exits(0);
-        sh(&ca, script);
-        let refused = ca.refuses(&["repair", "--yes"]);
-        assert!(
-            refused.contains(&first) && refused.contains(&second),
-            "{refused}"
-        );
-        assert!(!ca.exists("index.txt"));
-    }
-    let (ca, [first, _]) = in_use();
-    sh(
-        &ca,
-        &format!(
-            "printf 'R\\t100101000000Z\\t090101000000Z\\t{first}\\tunknown\\t/CN=x\\n' >index.txt.new
-             touch -d 2010-01-01 index.txt.new"
-        ),
-    );
-    let rows = ca.rows();
-    ca.ok(&["repair", "--yes"]);
-    assert_eq!(ca.rows(), rows);
-}
-

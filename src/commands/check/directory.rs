@@ -201,16 +201,15 @@ impl Words<'_> {
             let finding = Finding::new(Severity::Critical, "no-row", &folder, reason);
             self.add(finding.of(serials).repairable());
         }
-        if !audit.unsigned.is_empty() {
-            let paths = audit.unsigned.iter().map(|kept| kept.path.display());
+        if let Some(first) = audit.certificates.unsigned.first() {
+            let serials = audit.certificates.unsigned.iter().map(|kept| &kept.serial);
             let reason = format!(
-                "certificates name this CA as their issuer, and its key did not sign them: {}",
-                some(paths)
+                "{shown} has certificates that name this CA and are signed neither by its key nor \
+                 by one before it: {}",
+                some(serials.clone())
             );
-            let first = &audit.unsigned[0].path;
-            let mut finding = Finding::new(Severity::Warning, "not-signed-here", first, reason);
-            finding.count = audit.unsigned.len();
-            self.add(finding);
+            let finding = Finding::new(Severity::Warning, "not-signed-here", &first.path, reason);
+            self.add(finding.of(serials));
         }
         let (mine, lost): (Vec<_>, Vec<_>) = audit
             .certificates

@@ -1,7 +1,7 @@
 //! The certificates in newcerts, read on all cores.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -80,6 +80,11 @@ pub struct NewCerts {
     pub misnamed: Vec<Kept>,
     /// certificates of another CA
     pub foreign: Vec<(PathBuf, String)>,
+    /// certificates in the CA's name that neither its key nor a former one has signed, of those
+    /// that a row would be made of
+    pub unsigned: Vec<Kept>,
+    /// where a serial number is in `damaged`
+    damaged_by_serial: HashMap<SerialNumber, usize>,
     /// where a serial number is in `kept`, by its digits
     by_serial: HashMap<Vec<u8>, usize>,
 }
@@ -119,12 +124,26 @@ impl NewCerts {
             return false;
         }
         let serial = SerialNumber::from_digits(digits);
-        let mut damaged = self.damaged.iter_mut();
-        let found = damaged.find(|one| one.serial.is_some() && one.serial == serial);
-        found.is_some_and(|one| {
-            one.has_row = true;
+        let found = serial.and_then(|serial| self.damaged_by_serial.get(&serial));
+        found.is_some_and(|at| {
+            self.damaged[*at].has_row = true;
             true
         })
+    }
+
+    /// Leaves certificates out of what rows are made of.
+    pub(super) fn disown(&mut self, places: HashSet<usize>) {
+        for at in places {
+            let kept = self.kept[at].clone();
+            self.by_serial.remove(kept.serial.to_string().as_bytes());
+            self.unsigned.push(kept);
+        }
+        self.unsigned
+            .sort_by(|one, other| one.serial.cmp(&other.serial));
+    }
+
+    pub(super) fn is_unsigned(&self, kept: &Kept) -> bool {
+        !self.unsigned.is_empty() && self.find(kept.serial.to_string().as_bytes()).is_none()
     }
 }
 
@@ -176,7 +195,13 @@ impl Store {
                     let place = self.certificate_path(&kept.serial);
                     found.keep(kept, &place);
                 }
-                Read::Damaged(damaged) => found.damaged.push(damaged),
+                Read::Damaged(damaged) => {
+                    if let Some(serial) = damaged.serial.clone() {
+                        let at = found.damaged.len();
+                        found.damaged_by_serial.insert(serial, at);
+                    }
+                    found.damaged.push(damaged);
+                }
                 Read::Misnamed(kept) => found.misnamed.push(kept),
                 Read::Foreign(path, issuer) => found.foreign.push((path, issuer)),
             }

@@ -47,7 +47,6 @@ impl Store {
     pub(super) fn mend_rows(&self, audit: &Audit, held: &mut HashSet<String>, plan: &mut Plan) {
         let rows = &audit.rows;
         let certificates = &audit.certificates;
-        let former = self.former();
         let mut edits = Edits::default();
         for line in &rows.strangers {
             let is_kept =
@@ -96,8 +95,7 @@ impl Store {
         }
         for (line, at) in &rows.differing {
             let kept = &certificates.kept[*at];
-            let row = corrected(line, kept).filter(|_| self.has_signed(&kept.path, &former));
-            if let Some(row) = row {
+            if let Some(row) = corrected(line, kept) {
                 edits.replace(line, vec![row], "its certificate says so");
             } else {
                 plan.undecided.push(format!(
@@ -213,10 +211,8 @@ impl Store {
         plan: &mut Plan,
         now: OffsetDateTime,
     ) -> Result<(), RegisterError> {
-        let Some(base) = audit
-            .register_base()
-            .filter(|_| !audit.evidence.has_successor)
-        else {
+        let base = audit.register_base.as_ref();
+        let Some(base) = base.filter(|_| !audit.evidence.has_successor) else {
             return Ok(());
         };
         let actions = plan.actions.iter();
