@@ -62,7 +62,7 @@ impl Store {
                     path,
                     kind,
                     mode,
-                    wanted: wanted.unwrap_or(mode & !unwanted),
+                    wanted: mode & wanted.unwrap_or(!unwanted),
                 });
             }
         };

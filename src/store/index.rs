@@ -175,13 +175,12 @@ pub struct Change {
     pub line: String,
 }
 
-/// Copies the register, byte for byte but for `changes`, which are in the order of their offsets,
-/// and ends its last line.
+/// Copies an open register, byte for byte but for `changes`, which are in the order of their
+/// offsets, and ends its last line.
 ///
 /// # Errors
 /// When the register cannot be read, or `out` not be written.
-pub fn rewrite(path: &Path, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
-    let mut file = File::open(path)?;
+pub fn rewrite(mut file: File, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
     for change in changes {
         let here = file.stream_position()?;
         io::copy(&mut (&file).take(change.at - here), out)?;

@@ -2,8 +2,10 @@
 //! commit.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -393,7 +395,10 @@ impl Transaction<'_> {
                 path: database.clone(),
             }));
         }
-        let sha256 = stage(database, |out| index::rewrite(database, &changes, out))?;
+        let sha256 = stage_from(database, None, |register, out| match register {
+            Some(register) => index::rewrite(register, &changes, out),
+            None => Err(io::ErrorKind::NotFound.into()),
+        })?;
         self.staged.push(Step::RewriteRegister { sha256, rows });
         self.rewrites_register = true;
         for (serial, _) in revoked {
@@ -597,10 +602,29 @@ impl Transaction<'_> {
 
 pub(super) fn stage(
     path: &Path,
-    write: impl FnOnce(&mut BufWriter<Staged>) -> std::io::Result<()>,
+    write: impl FnOnce(&mut BufWriter<Staged>) -> io::Result<()>,
+) -> Result<String, FileError> {
+    finish(path, Staged::create(path)?, write)
+}
+
+/// The same, made from what is in its place or in the file with the name `other` beside that.
+pub(super) fn stage_from(
+    path: &Path,
+    other: Option<&OsStr>,
+    write: impl FnOnce(Option<File>, &mut BufWriter<Staged>) -> io::Result<()>,
+) -> Result<String, FileError> {
+    let mut staged = Staged::create(path)?;
+    let original = staged.original(other)?;
+    finish(path, staged, |out| write(original, out))
+}
+
+fn finish(
+    path: &Path,
+    staged: Staged,
+    write: impl FnOnce(&mut BufWriter<Staged>) -> io::Result<()>,
 ) -> Result<String, FileError> {
     let fail = |error| FileError::new("write", path, error);
-    let mut out = BufWriter::with_capacity(BUFFER, Staged::create(path)?);
+    let mut out = BufWriter::with_capacity(BUFFER, staged);
     write(&mut out).map_err(fail)?;
     let staged = out.into_inner().map_err(|error| fail(error.into_error()))?;
     staged.finish()

@@ -25,6 +25,8 @@ pub struct Staged {
     digest: Context,
     /// of a file in whose place nothing is
     mode: u32,
+    /// what it is made from
+    like: Option<File>,
 }
 
 impl Staged {
@@ -60,7 +62,32 @@ impl Staged {
             written: 0,
             digest: Context::new(&SHA256),
             mode,
+            like: None,
         })
+    }
+
+    /// Opens what it is made from: the file that it shall replace, or the one named `other` beside
+    /// that, if it is there. It gets the owner, group and mode of this, and of nothing that took
+    /// its place meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is no regular file.
+    pub fn original(&mut self, other: Option<&OsStr>) -> Result<Option<File>, FileError> {
+        let name = other.unwrap_or(&self.name);
+        let opened = self.folder.open_file(name, false);
+        let opened = opened.and_then(|file| Ok((file.try_clone()?, file)));
+        match opened {
+            Ok((file, like)) => {
+                self.like = Some(like);
+                Ok(Some(file))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FileError::new(
+                "read",
+                &self.folder.path().join(name),
+                error,
+            )),
+        }
     }
 
     /// Gives it owner, group and mode of the file that it shall replace, and returns its SHA-256
@@ -69,7 +96,10 @@ impl Staged {
     /// # Errors
     /// When they cannot be set, or the file was not written.
     pub fn finish(self) -> Result<String, FileError> {
-        files::take_access(&self.file, &self.folder, &self.name, self.mode)?;
+        match &self.like {
+            Some(like) => files::take_access_of(like, &self.file, &self.beside)?,
+            None => files::take_access(&self.file, &self.folder, &self.name, self.mode)?,
+        }
         disk::close(self.file, &self.beside)
             .map_err(|error| FileError::new("write", &self.beside, error))?;
         Ok(hex::lower(self.digest.finish().as_ref()))

@@ -154,7 +154,8 @@ impl<'a> Transaction<'a> {
         let pending = Record::unfinished(last.as_ref())?;
         // Or only the last rows would be in it.
         if let Some(base) = store.register_put_away().filter(|_| !pending.is_empty()) {
-            files::create_copy(&base, &store.settings.database)?;
+            let name = store.settings.database.file_name().unwrap_or_default();
+            files::create_copy(&base, name)?;
         }
         transaction.finish(&pending)?;
         transaction.compromised = CompromisedKeys::read(store, false)?;

@@ -77,6 +77,20 @@ impl Folder {
         })
     }
 
+    /// Opens a file in it to be read, and waits for nothing.
+    ///
+    /// # Errors
+    /// When it cannot be opened; with `is_itself`, when it is a link.
+    pub fn open_file(&self, name: &OsStr, is_itself: bool) -> io::Result<File> {
+        let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        flags.set(OFlags::NOFOLLOW, is_itself);
+        let file: File = openat(&self.handle, name, flags, Mode::empty())?.into();
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        Ok(file)
+    }
+
     /// Its path when it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {

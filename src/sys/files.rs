@@ -235,27 +235,26 @@ pub fn create_in(
         .map_err(|error| FileError::new("create", &folder.path().join(name), error))
 }
 
-/// Copies a regular file to a new name, with its owner, group and mode.
+/// Copies a regular file to a new name beside it. The copy has the owner, group and mode of what
+/// was read, so that nobody can read in it what was kept from him.
 ///
 /// # Errors
 /// When something has the new name, or one of the two cannot be read or written.
-pub fn create_copy(of: &Path, path: &Path) -> Result<()> {
+pub fn create_copy(of: &Path, name: &OsStr) -> Result<()> {
+    let path = parent(of).join(name);
     let copied = || {
-        let mut source = open::regular(of)?;
-        let (folder, name) = place(path)?;
+        let (folder, original) = place(of)?;
+        let mut source = folder.open_file(original, false)?;
         let file = folder.create(name)?;
-        let written = copy_into(&mut source, &file, path)
-            .and_then(|()| {
-                let (folder, name) = place(of)?;
-                access_of_replaced(&folder, name, 0o600)?.give(&file, path)
-            })
-            .and_then(|()| disk::close(file, path));
+        let written = copy_into(&mut source, &file, &path)
+            .and_then(|()| Access::of(&source)?.give(&file, &path))
+            .and_then(|()| disk::close(file, &path));
         if written.is_err() {
             let _ = folder.remove_file(name);
         }
         written
     };
-    copied().map_err(|error| FileError::new("create", path, error))
+    copied().map_err(|error| FileError::new("create", &path, error))
 }
 
 fn copy_into(source: &mut File, file: &File, path: &Path) -> io::Result<()> {
@@ -432,6 +431,16 @@ pub fn take_access(file: &File, folder: &Folder, name: &OsStr, mode: u32) -> Res
         .map_err(|error| FileError::new("set the owner of", &path, error))
 }
 
+/// Gives an open file, whose name is `path`, the owner, group and mode of another.
+///
+/// # Errors
+/// When they cannot be set.
+pub fn take_access_of(other: &File, file: &File, path: &Path) -> Result<()> {
+    Access::of(other)
+        .and_then(|access| access.give(file, path))
+        .map_err(|error| FileError::new("set the owner of", path, error))
+}
+
 fn write_into_device(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut device = OpenOptions::new().write(true).open(path)?;
     if device.metadata()?.is_file() {
@@ -569,19 +578,39 @@ pub fn set_dir_mode(path: &Path, mode: u32) -> Result<()> {
         .map_err(|error| FileError::new("set the mode of", path, error))
 }
 
-/// Sets the mode of a file or directory, or of what a link leads to.
+/// Takes rights to a file or directory away: of its permission bits it keeps those that are in
+/// `mode`. It, or what a link leads to, lies in `folder` by its real name, and no link is followed
+/// that takes its place meanwhile.
 ///
 /// # Errors
-/// When it is not there, or the system refuses.
-pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
-    let fail = |error| FileError::new("set the mode of", path, error);
-    let real = fs::canonicalize(path).map_err(fail)?;
-    if real.is_dir() {
-        return set_dir_mode(&real, mode);
-    }
-    open::regular_itself(&real)
-        .and_then(|file| disk::set_mode(file, &real, mode))
-        .map_err(fail)
+/// When it is not there, lies elsewhere, or the system refuses.
+pub fn restrict(folder: &Folder, path: &Path, mode: u32) -> Result<()> {
+    let restricted = || {
+        let real = fs::canonicalize(path)?;
+        let root = fs::canonicalize(folder.path())?;
+        let outside = |_| io::Error::other("it lies elsewhere by now");
+        let inside = real.strip_prefix(root).map_err(outside)?;
+        let mut folder = folder.enter(OsStr::new("."))?;
+        let mut names = inside.iter().peekable();
+        while let Some(name) = names.next() {
+            match folder.enter(name) {
+                Ok(below) => folder = below,
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotADirectory && names.peek().is_none() =>
+                {
+                    return keep_bits(folder.open_file(name, true)?, &real, mode);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        keep_bits(folder, &real, mode)
+    };
+    restricted().map_err(|error| FileError::new("set the mode of", path, error))
+}
+
+fn keep_bits(file: impl AsFd, path: &Path, mode: u32) -> io::Result<()> {
+    let bits = fstat(&file)?.st_mode & 0o7777;
+    disk::set_mode(file, path, bits & mode)
 }
 
 /// Gives a directory that is no link, and that mailca has made, to the owner of the one it is in.
@@ -764,6 +793,10 @@ impl Access {
             Some(Ok(other)) => Ok(Self::Like(Owner::from(&other))),
             _ => Self::new(folder, mode),
         }
+    }
+
+    fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::Like(Owner::from(&fstat(file)?)))
     }
 
     fn give(self, file: impl AsFd, path: &Path) -> io::Result<()> {

@@ -7,10 +7,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
-use super::{NOW, Place, tell};
+use super::{NOW, Place, damaged, tell};
 use crate::sys::disk::faults::{self, Tree};
 
 const SOMEBODY: u32 = 65534;
+const SECRET: &[u8] = b"secret\nsecret\n";
 
 /// What becomes a link.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ fn make_victim(victim: &Path, folder: &Path) {
     let names = names.map(|entry| entry.file_name());
     for name in names.chain(["shadow".into()]) {
         let path = victim.join(name);
-        if fs::write(&path, "secret").is_ok() {
+        if fs::write(&path, SECRET).is_ok() {
             let _ = fs::set_permissions(path, Permissions::from_mode(0o600));
         }
     }
@@ -63,7 +64,7 @@ fn given_away(folder: &Path) -> String {
     let mut found = String::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let metadata = entry.path().symlink_metadata().unwrap();
-        let was_here = metadata.is_file() && fs::read(entry.path()).unwrap() == b"secret";
+        let was_here = metadata.is_file() && fs::read(entry.path()).unwrap() == SECRET;
         if metadata.uid() != 0 || (was_here && metadata.mode() & 0o777 != 0o600) {
             let name = entry.path();
             let (owner, mode) = (metadata.uid(), metadata.mode());
@@ -71,6 +72,26 @@ fn given_away(folder: &Path) -> String {
         }
         if metadata.is_dir() {
             found += &given_away(&entry.path());
+        }
+    }
+    found
+}
+
+/// What somebody can read now, and could not.
+fn disclosed(folder: &Path) -> String {
+    let mut found = String::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        let metadata = path.symlink_metadata().unwrap();
+        if metadata.is_dir() {
+            found += &disclosed(&path);
+        }
+        let is_readable = metadata.uid() != 0 || metadata.mode() & 0o044 != 0;
+        if metadata.is_file() && is_readable {
+            let bytes = fs::read(&path).unwrap();
+            if bytes.windows(6).any(|part| part == b"secret") {
+                let _ = write!(found, "{} tells the secret; ", path.display());
+            }
         }
     }
     found
@@ -102,10 +123,14 @@ fn prepared() -> Place {
 }
 
 fn keeps_what_is_root_s(words: &[&str]) {
+    keeps_in(&prepared(), words);
+}
+
+fn keeps_in(template: &Place, words: &[&str]) {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    let template = Tree::read(prepared().0.path());
+    let template = Tree::read(template.0.path());
     let mut tried = 0;
     let mut broken = String::new();
     let mut attempt = |at: usize, swapped: Swapped, lasts: usize| {
@@ -140,7 +165,7 @@ fn keeps_what_is_root_s(words: &[&str]) {
         place.run(words);
         let changes = disk.changes();
         drop(disk);
-        let lost = given_away(victim.path());
+        let lost = given_away(victim.path()) + &disclosed(place.0.path());
         if !lost.is_empty() {
             let change = changes.get(at);
             let _ = writeln!(broken, "{swapped:?} at {change:?} for {lasts}: {lost}");
@@ -204,4 +229,9 @@ fn renew_ca_with_a_new_key_keeps_what_is_root_s() {
 fn sign_to_a_file_keeps_what_is_root_s() {
     let out = ["--out", "%/out/a.pem"];
     keeps_what_is_root_s(&[&["sign", "%/out/a.example.com.csr"], &out[..]].concat());
+}
+
+#[test]
+fn repair_keeps_what_is_root_s() {
+    keeps_in(&damaged().0, &["repair", "--assume-valid"]);
 }

@@ -10,7 +10,7 @@ use super::{Action, Plan, dated};
 use crate::pki::revocation::Revocation;
 use crate::store::audit::Audit;
 use crate::store::index::{self, Row};
-use crate::store::revocation::stage;
+use crate::store::revocation::stage_from;
 use crate::store::steps::Step;
 use crate::store::transaction::{Transaction, TransactionError};
 use crate::sys::disk;
@@ -37,6 +37,7 @@ impl Transaction<'_> {
         now: OffsetDateTime,
     ) -> Result<Repaired, TransactionError> {
         let now = unused_moment(&self.store.settings.database, plan, now);
+        let folder = files::open_folder(&self.store.settings.root)?;
         let mut kept = Vec::new();
         let result = self.prepare(plan, audit, now, &mut kept);
         let recorded = result.and_then(|steps| self.settle()?.record(&steps));
@@ -54,7 +55,7 @@ impl Transaction<'_> {
         kept.retain(|path| files::exists(path));
         // Nothing depends on them, and another repair sets those that could not be set.
         let modes = plan.actions.iter().filter_map(|action| match action {
-            Action::SetMode { path, mode } => files::set_mode(path, *mode).err(),
+            Action::SetMode { path, mode } => files::restrict(&folder, path, *mode).err(),
             _ => None,
         });
         Ok(Repaired {
@@ -138,19 +139,22 @@ impl Transaction<'_> {
             return Ok(());
         }
         let database = &self.store.settings.database;
-        let base = audit.register_path(self.store);
+        let base = audit.register_base().and_then(|base| base.file_name());
         keep(database, now, kept)?;
-        let sha256 = stage(database, |out| {
+        let sha256 = stage_from(database, base, |register, out| {
             let mut written = Ok(());
             let mut write = |row: &[u8]| {
                 written = out.write_all(row).and_then(|()| out.write_all(b"\n"));
                 written.is_ok()
             };
-            let read = index::lines(base, |at, line| match replaced.get(&at) {
-                Some(rows) => rows.iter().all(|row| write(row.as_bytes())),
-                None => write(line),
-            });
-            read.map_err(|error| error.source)?;
+            if let Some(register) = register {
+                let read =
+                    index::lines_of(register, database, |at, line| match replaced.get(&at) {
+                        Some(rows) => rows.iter().all(|row| write(row.as_bytes())),
+                        None => write(line),
+                    });
+                read.map_err(|error| error.source)?;
+            }
             let _ = adopted.iter().all(|row| write(row.as_bytes()));
             written
         })?;
@@ -204,7 +208,7 @@ fn unused_moment(database: &Path, plan: &Plan, now: OffsetDateTime) -> OffsetDat
 fn keep(path: &Path, now: OffsetDateTime, kept: &mut Vec<PathBuf>) -> Result<(), FileError> {
     if files::exists(path) {
         let copy = dated(path, now);
-        files::create_copy(path, &copy)?;
+        files::create_copy(path, copy.file_name().unwrap_or_default())?;
         kept.push(copy);
     }
     Ok(())
