@@ -132,11 +132,11 @@ impl fmt::Display for Report {
         }
         for action in &self.actions {
             for line in action.lines() {
-                writeln!(f, "  {}", text::one_line(line))?;
+                writeln!(f, "  {}", text::sentence(line))?;
             }
         }
         for kept in &self.kept {
-            writeln!(f, "kept: {}", kept.display())?;
+            writeln!(f, "kept: {}", text::one_line(&kept.to_string_lossy()))?;
         }
         if !self.assumed_valid.is_empty() {
             writeln!(

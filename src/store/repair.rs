@@ -20,6 +20,7 @@ use super::{Store, parent, with_suffix};
 use crate::pki::asn1_time;
 use crate::pki::name::NameError;
 use crate::pki::serial::SerialNumber;
+use crate::pki::text;
 use crate::sys::files::{self, FileError};
 
 /// One thing that is done.
@@ -103,9 +104,11 @@ pub struct Plan {
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A name with a line end in it is no line of the plan.
+        let name = |path: &Path| text::one_line(&path.to_string_lossy());
         match self {
             Self::RestoreRegister(from) => {
-                write!(f, "take the register from {}", from.display())
+                write!(f, "take the register from {}", name(from))
             }
             Self::Replace {
                 line,
@@ -117,30 +120,51 @@ impl fmt::Display for Action {
                     [] => write!(f, "leave out line {number} of the register ({because})")?,
                     _ => write!(f, "write line {number} of the register anew ({because})")?,
                 }
-                write!(f, "\n  - {}", line.text())?;
+                write!(f, "\n  - {}", text::shorten(&line.text()))?;
                 rows.iter().try_for_each(|row| write!(f, "\n  + {row}"))
             }
             Self::EndLastRow => f.write_str("end the last row of the register"),
             Self::Adopt { path, row, .. } => {
-                write!(f, "add a row for {}\n  + {row}", path.display())
+                write!(f, "add a row for {}\n  + {row}", name(path))
             }
             Self::StoreCopy { from, path, .. } => {
-                write!(f, "copy {} to {}", from.display(), path.display())
+                write!(f, "copy {} to {}", name(from), name(path))
             }
             Self::RestoreFile { from, path, .. } => {
-                write!(f, "write {} anew from {}", path.display(), from.display())
+                write!(f, "write {} anew from {}", name(path), name(from))
             }
             Self::SetNumber { path, number } => {
-                write!(f, "write {number} into {}", path.display())
+                write!(f, "write {number} into {}", name(path))
             }
-            Self::SetAside(path) => write!(f, "move {} aside", path.display()),
+            Self::SetAside(path) => write!(f, "move {} aside", name(path)),
             Self::SetMode { path, mode } => {
-                write!(f, "set the mode of {} to {mode:04o}", path.display())
+                write!(f, "set the mode of {} to {mode:04o}", name(path))
             }
             Self::Link { path, target } => {
-                write!(f, "link {} to {}", path.display(), target.display())
+                write!(f, "link {} to {}", name(path), name(target))
             }
         }
+    }
+}
+
+impl Plan {
+    // The journal holds text.
+    fn leave_out_what_cannot_be_recorded(&mut self) {
+        let is_text = |path: &Path| path.file_name().is_none_or(|name| name.to_str().is_some());
+        self.actions.retain(|action| {
+            let (path, is_recordable) = match action {
+                Action::SetAside(path) => (path, is_text(path)),
+                Action::Link { path, target } => (path, target.to_str().is_some()),
+                _ => return true,
+            };
+            if !is_recordable {
+                self.undecided.push(format!(
+                    "{} stays as it is, since a name in it is not UTF-8: move it aside",
+                    path.display()
+                ));
+            }
+            is_recordable
+        });
     }
 }
 
@@ -183,6 +207,7 @@ impl Store {
             ));
             plan.actions.push(Action::SetAside(path));
         }
+        plan.leave_out_what_cannot_be_recorded();
         let loose = self.loose_files().into_iter();
         plan.actions
             .extend(loose.filter(|it| it.is_inside).map(|it| Action::SetMode {

@@ -6,6 +6,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -236,10 +237,15 @@ fn assert_clear(ran: &Ran, what: &str) {
 
 #[track_caller]
 fn assert_harmless(ran: &Ran, what: &str) {
+    assert_harmless_within(5000, ran, what);
+}
+
+#[track_caller]
+fn assert_harmless_within(length: usize, ran: &Ran, what: &str) {
     let steers = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
     for text in [&ran.stdout, &ran.stderr] {
         assert!(
-            text.len() < 5000,
+            text.len() < length,
             "{what}: {} bytes of {text:.5000}",
             text.len()
         );
@@ -658,4 +664,134 @@ fn words_that_nobody_means_are_refused_in_one_line() {
     }
     before.assert_unchanged(ca.dir.path(), "words");
     tell(&format!("words on the command line: {count} hostile ones"));
+}
+
+/// What `check` and `repair` look at, besides what other commands read.
+fn files_of_check(ca: &Ca) -> Vec<String> {
+    let serial = &ca.serials()[0];
+    let more = [
+        format!("CA/newcerts/{serial}.pem"),
+        format!("CA/hosts/{HOST}/cert.pem"),
+        format!("CA/hosts/{HOST}/chain.pem"),
+        format!("CA/hosts/{HOST}/key.pem"),
+    ];
+    let named = "cacert.pem private/cakey.pem index.txt index.txt.attr index.txt.new index.txt.attr.new \
+        index.txt.journal index.txt.compromised serial serial.new crlnumber crl/crl.pem openssl.cnf \
+        newreq.pem newcert.pem 12345678.0 12345678.r0";
+    let named = named.split_whitespace().map(|name| format!("CA/{name}"));
+    named.chain(more).collect()
+}
+
+#[test]
+fn check_and_repair_take_any_form_of_any_file() {
+    let mut count = 0;
+    let mut failed = Vec::new();
+    let mut attempt = |ca: &Ca, file: &str, form: &str, spoil: &dyn Fn()| {
+        let looks = AssertUnwindSafe(|| looks_at(ca, file, form, spoil));
+        if catch_unwind(looks).is_err() {
+            failed.push(format!("{file}, {form}"));
+        }
+        restore(ca, file);
+        count += 1;
+    };
+    for user in users() {
+        let ca = prepared(user);
+        ca.ok(&[
+            "revoke",
+            "other.example.test",
+            "--yes",
+            "--passphrase-file=pass",
+        ]);
+        let script = "cp index.txt index.txt.new; cp index.txt.attr index.txt.attr.new; \
+            cp serial serial.new; cp cacert.pem 12345678.0; cp crl/crl.pem 12345678.r0; \
+            test -e index.txt.compromised || : >index.txt.compromised; \
+            rm -rf ../as-it-was/CA; cp -a . ../as-it-was/CA";
+        run(ca
+            .dir
+            .command("sh")
+            .args(["-ec", &format!("cd CA; {script}")]))
+        .exits(0);
+        for file in files_of_check(&ca) {
+            let good = fs::read(ca.dir.path().join(&file)).expect("a good file");
+            let place = place("", &file, &["check"], "");
+            let forms = forms(&good);
+            let tried = forms
+                .iter()
+                .filter(|(_, form)| is_tried(&place, form, user));
+            for (name, form) in tried {
+                attempt(&ca, &file, name, &|| put(&ca, &file, form));
+            }
+            if user.is_root() {
+                continue;
+            }
+            attempt(&ca, &file, "sparse", &|| {
+                let written = fs::File::options()
+                    .write(true)
+                    .open(ca.dir.path().join(&file));
+                written
+                    .and_then(|it| it.set_len(1 << 30))
+                    .expect("a large file");
+            });
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+    tell(&format!("check and repair: {count} hostile files"));
+}
+
+/// `check` and then `repair`, in bounded memory, of a directory that `spoil` spoils.
+#[track_caller]
+fn looks_at(ca: &Ca, file: &str, form: &str, spoil: &dyn Fn()) {
+    spoil();
+    let what = format!("{file}, {form}");
+    let repair: &[&str] = &["repair", "--yes", "--assume-valid"];
+    for words in [&["check", "--for=dovecot"], repair] {
+        let before = ca.tree();
+        let mailca = ca.command(words);
+        let mut shell = ca.dir.command("sh");
+        shell.args(["-c", "ulimit -v 1000000; exec \"$@\"", "sh"]);
+        let ran = run(shell.arg(mailca.get_program()).args(mailca.get_args()));
+        let what = format!("{what}, {words:?}");
+        assert!(matches!(ran.code(), 0 | 1 | 3), "{what}: {ran}");
+        if ran.code() == 1 {
+            assert_clear(&ran, &what);
+        }
+        // Every line that is left out is shown.
+        let length = if words[0] == "repair" { 50_000 } else { 5000 };
+        assert_harmless_within(length, &ran, &what);
+        if ran.code() == 1 || words[0] == "check" {
+            before.assert_unchanged(ca.dir.path(), &what);
+        }
+    }
+}
+
+#[test]
+fn names_of_files_do_not_steer_the_terminal() {
+    let ca = prepared(User::me());
+    let names: [&[u8]; 4] = [
+        b"evil\nerror: forged.pem",
+        b"\x1b[31mred.pem",
+        b"\xff\xfe.pem",
+        b"\xe2\x80\xaemoc.pem",
+    ];
+    let folder = ca.dir.path().join("CA/newcerts");
+    for name in names {
+        fs::write(folder.join(OsStr::from_bytes(name)), "").expect("written");
+    }
+    let script =
+        "printf 'V\\t\\033[31m\\n' >>CA/index.txt; ln -s \"$(printf 'a\\nb')\" CA/12345678.0";
+    run(ca.dir.command("sh").args(["-ec", script])).exits(0);
+    for words in [
+        &["check"][..],
+        &["repair", "--dry-run"],
+        &["repair", "--yes"],
+    ] {
+        let ran = ca.mailca(words);
+        assert_harmless(&ran, &format!("{words:?}"));
+        let forged = |text: &str| text.lines().any(|line| line.starts_with("error: forged"));
+        assert!(!forged(&ran.stdout) && !forged(&ran.stderr), "{ran}");
+        assert!(ran.stdout.contains("forged"), "{ran}");
+    }
+    // What is no text cannot be recorded before it is moved.
+    let left = names.map(|name| folder.join(OsStr::from_bytes(name)).exists());
+    assert_eq!(left, [false, false, true, false]);
 }

@@ -15,6 +15,8 @@ const PASSPHRASE: &str = Terminal::PASSPHRASE;
 pub(super) const CONFIRM: &str = "Sign the certificate? [y/N]";
 pub(super) const CA_PASSPHRASE: &str = "Passphrase for CA key CA/private/cakey.pem:";
 const REVOKE: &str = "Revoke the certificate? [y/N]";
+const REPAIR: &str = "Do all this? [y/N]";
+const ASSUME: &str = "Let them count as valid? [y/N]";
 const NEW_PASSPHRASE: &str = "Passphrase for the new CA key:";
 const AGAIN: &str = "The same again:";
 
@@ -215,6 +217,12 @@ impl Terminal {
     fn terminate(&self) {
         let pid = self.dir.read("pid");
         run(Command::new("kill").arg(pid.trim())).exits(0);
+    }
+
+    /// Something to repair that is in no other command's way.
+    fn damage_link(&self) {
+        let link = self.dir.path().join("CA/12345678.0");
+        std::os::unix::fs::symlink("nowhere", link).unwrap();
     }
 
     fn ca(&self) -> Tree {
@@ -557,6 +565,7 @@ const DIALOGUES: &[Dialogue] = &[
         &[(REVOKE, "y"), (CA_PASSPHRASE, "")],
     ),
     ("mailca --ca CA crl", &[(CA_PASSPHRASE, "")]),
+    ("mailca --ca CA repair", &[(REPAIR, "")]),
 ];
 
 /// Leaves every question of every command in some way: nothing may be changed by it.
@@ -566,6 +575,7 @@ fn leave_every_question(leave: impl Fn(&Terminal, &str)) {
     };
     terminal.issue_meanwhile("old.example.org");
     terminal.mailca(&["--ca", "CA", "req", "mx1.example.org"]);
+    terminal.damage_link();
     let before = terminal.ca();
     for (command, questions) in DIALOGUES {
         terminal.start(command);
@@ -614,10 +624,11 @@ fn sigterm_leaves_every_question_and_changes_nothing() {
 
 #[test]
 fn closing_the_terminal_ends_the_command_and_changes_nothing() {
-    for (command, questions) in [DIALOGUES[7], DIALOGUES[8]] {
+    for (command, questions) in [DIALOGUES[7], DIALOGUES[8], DIALOGUES[DIALOGUES.len() - 1]] {
         let Some(terminal) = Terminal::with_ca() else {
             return;
         };
+        terminal.damage_link();
         let before = terminal.ca();
         terminal.start(command);
         let (last, first) = questions.split_last().unwrap();
@@ -891,4 +902,74 @@ fn the_review_fits_the_screen() {
     assert!(lines.len() < 20, "{screen}");
     terminal.press("C-c");
     terminal.exits("130");
+}
+
+#[test]
+fn repair_shows_its_plan_and_asks() {
+    let Some(terminal) = Terminal::with_ca() else {
+        return;
+    };
+    terminal.issue_meanwhile("mx1.example.org");
+    let register = terminal.dir.path().join("CA/index.txt");
+    let row = fs::read_to_string(&register).unwrap();
+    fs::write(&register, format!("{row}V\t2801\x1b[31m")).unwrap();
+    terminal.damage_link();
+    let before = terminal.ca();
+    for refusal in ["n", "", "garbage"] {
+        terminal.start("mailca --ca CA repair");
+        terminal.answer(REPAIR, refusal);
+        let screen = terminal.exits("1");
+        assert_shows(&screen, &["\nerror: not confirmed; nothing changed\n"]);
+        assert_eq!(terminal.ca(), before, "{screen}");
+    }
+    terminal.start("mailca --ca CA repair");
+    assert_shows(
+        &terminal.wait_for_question(REPAIR),
+        &[
+            "\nIn CA:\n  leave out line 2 of the register (it is no row)\n    - V",
+            "2801\\u{1b}[31m\n",
+            "\n  move CA/12345678.0 aside\n",
+        ],
+    );
+    terminal.enter("y");
+    assert_shows(
+        &terminal.exits("0"),
+        &["\nrepaired CA\n", "\nkept: CA/index.txt."],
+    );
+    assert_eq!(fs::read_to_string(&register).unwrap(), row);
+}
+
+#[test]
+fn repair_asks_again_where_nothing_proves_that_a_certificate_was_not_revoked() {
+    let Some(terminal) = Terminal::with_ca() else {
+        return;
+    };
+    terminal.issue_meanwhile("mx1.example.org");
+    let register = terminal.dir.path().join("CA/index.txt");
+    let row = fs::read_to_string(&register).unwrap();
+    fs::write(&register, "").unwrap();
+    let before = terminal.ca();
+    let serial = row.split('\t').nth(3).unwrap();
+    terminal.start("mailca --ca CA repair");
+    terminal.answer(REPAIR, "y");
+    terminal.answer(ASSUME, "n");
+    let screen = terminal.exits("1");
+    let question = "Nothing proves that these certificates were not revoked:\n  ";
+    assert_shows(
+        &screen,
+        &[&format!("{question}{serial}\n"), "nothing changed\n"],
+    );
+    assert_eq!(terminal.ca(), before, "{screen}");
+    terminal.start("mailca --ca CA repair");
+    terminal.answer(REPAIR, "y");
+    terminal.wait_for_question(ASSUME);
+    terminal.press("C-c");
+    terminal.exits("130");
+    assert_eq!(terminal.ca(), before);
+    terminal.start("mailca --ca CA repair");
+    terminal.answer(REPAIR, "y");
+    terminal.answer(ASSUME, "y");
+    let told = format!("\nvalid from now on, if they were not revoked: {serial}\n");
+    assert_shows(&terminal.exits("0"), &[&told]);
+    assert_eq!(fs::read_to_string(&register).unwrap(), row);
 }
