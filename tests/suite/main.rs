@@ -24,6 +24,7 @@ mod old_cas;
 mod old_keys;
 mod openssl_ca;
 mod openssl_verify;
+mod other_user;
 mod provisioning;
 mod readers;
 mod refusals;

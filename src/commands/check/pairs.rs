@@ -8,7 +8,7 @@ use super::finding::{Finding, Severity};
 use crate::commands::session::Session;
 use crate::pki::key::{EncodedKey, KeyError, Passphrase};
 use crate::report;
-use crate::store::hosts::KEY;
+use crate::store::hosts::{HostError, KEY};
 use crate::store::{Store, StoreError};
 use crate::sys::files;
 
@@ -38,7 +38,15 @@ impl Pairs {
             let finding = Finding::new(severity, problem, path, reason);
             self.findings.push(finding);
         };
-        let Some(bytes) = files::read_if_there(path)? else {
+        let read = match files::read_if_there(path) {
+            Err(error) if error.is_denied() => {
+                let question = format!("whether {name} belongs to {certificate}");
+                self.unchecked.push(format!("{question}: {error}"));
+                return Ok(());
+            }
+            read => read?,
+        };
+        let Some(bytes) = read else {
             let reason = format!("{name} is missing: nothing can be signed here");
             add(Severity::Warning, "ca-key-missing", reason);
             return Ok(());
@@ -117,6 +125,12 @@ impl Pairs {
             Ok(None) => {
                 let reason = format!("{} is missing", key.display());
                 add("host-key-missing", &key, reason);
+            }
+            Err(HostError::File(error)) if error.is_denied() => {
+                let name = key.display();
+                self.unchecked.push(format!(
+                    "whether {name} belongs to the certificate beside it: {error}"
+                ));
             }
             Err(error) => {
                 let reason = session.explain(&error.into()).error;

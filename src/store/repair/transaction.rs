@@ -139,7 +139,7 @@ impl Transaction<'_> {
             return Ok(());
         }
         let database = &self.store.settings.database;
-        let base = audit.register_base().and_then(|base| base.file_name());
+        let base = audit.register_base.as_deref().and_then(Path::file_name);
         keep(database, now, kept)?;
         let sha256 = stage_from(database, base, |register, out| {
             let mut written = Ok(());
