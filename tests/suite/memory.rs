@@ -267,7 +267,7 @@ fn leaves_nothing(key_type: &str) {
     let of_type = format!("--key-type={key_type}");
     let next = format!("CA/hosts/{HOST}.next/key.pem");
     let with_passphrase = "--passphrase-file=pass";
-    let commands: [(&[&str], &[&str]); 14] = [
+    let commands: [(&[&str], &[&str]); 15] = [
         (
             &["init", "--subject=/CN=Test CA", &of_type, with_passphrase],
             &["CA/private/cakey.pem"],
@@ -309,6 +309,10 @@ fn leaves_nothing(key_type: &str) {
         (
             &["show", &format!("CA/hosts/{HOST}/key.pem")],
             &[&format!("CA/hosts/{HOST}/key.pem")],
+        ),
+        (
+            &["check", "--for=dovecot", with_passphrase],
+            &["CA/private/cakey.pem", &format!("CA/hosts/{HOST}/key.pem")],
         ),
         (
             &["renew", HOST, "--yes", with_passphrase],

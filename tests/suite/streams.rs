@@ -226,6 +226,49 @@ fn results_are_on_standard_output_and_all_else_is_not() {
 }
 
 #[test]
+fn check_and_repair_tell_as_json_what_is_wrong_and_what_was_done() {
+    let ca = Ca::new();
+    ca.ok(&["issue", HOST, "--yes"]);
+    let row = ca.read("index.txt");
+    ca.write("index.txt", &format!("{row}V\t2801"));
+    let json = |words: &[&str], code| {
+        let ran = ca.mailca(&[words, &["--json"]].concat()).exits(code);
+        assert_eq!(ran.stderr, "", "{ran}");
+        document(&ran)
+    };
+    let check = json(&["check"], 3);
+    let expected = [
+        "at",
+        "attention",
+        "changed",
+        "directory",
+        "findings",
+        "unchecked",
+    ];
+    assert_eq!(keys(&check), BTreeSet::from(expected));
+    assert_time(&check["at"]);
+    let torn = &check["findings"][0];
+    assert_eq!(
+        (&torn["problem"], &torn["repair"]),
+        (&"torn-line".into(), &true.into())
+    );
+    let planned = json(&["repair", "--dry-run"], 3);
+    let done = json(&["repair", "--yes"], 0);
+    assert_eq!(planned["actions"], done["actions"]);
+    assert_eq!(
+        (&planned["changed"], &done["changed"]),
+        (&false.into(), &true.into())
+    );
+    let kept = done["kept"][0].as_str().expect("a path");
+    assert_eq!(fs::read_to_string(kept).unwrap(), format!("{row}V\t2801"));
+    let again = json(&["repair", "--yes"], 0);
+    assert_eq!(
+        (&again["changed"], again["actions"].as_array().map(Vec::len)),
+        (&false.into(), Some(0))
+    );
+}
+
+#[test]
 fn options_for_every_command_stand_before_and_after_it() {
     let ca = Ca::new();
     let root = ca.file(".");
@@ -268,6 +311,7 @@ fn a_reader_that_goes_away_is_no_error() {
         quiet("\"$@\" completions zsh | true");
         quiet("\"$@\" --help | true");
         quiet("\"$@\" emit-mc -q | true");
+        quiet("\"$@\" repair | true");
     }
 }
 
@@ -286,6 +330,9 @@ fn a_full_disk_under_standard_output_is_an_error() {
         (&["sign", "--help"], 1),
         (&["--version"], 1),
         (&["issue", HOST, "--json"], 1),
+        (&["check"], 1),
+        (&["check", "--json"], 1),
+        (&["repair", "--dry-run", "--json"], 1),
         (&["issue", "b.example.test", "--yes"], 3),
         (&to_stdout, 3),
     ] {

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use super::support::damage::damage;
 use super::support::invariants::{broken, broken_copy};
 use super::support::strace::{self, Call};
 use super::support::{Ca, require, tell};
@@ -242,4 +243,85 @@ fn renew_ca_survives_every_call() {
 #[test]
 fn renew_ca_with_a_new_key_survives_every_call() {
     survives(&["renew-ca", "--new-key", "--no-passphrase", "--yes"], 0);
+}
+
+const REPAIR: &[&str] = &["repair", "--yes", "--assume-valid"];
+
+fn sorted(mut rows: Vec<String>) -> Vec<String> {
+    rows.sort();
+    rows
+}
+
+/// What is not as it was before the damage, once a repair was interrupted and another ran.
+fn unmended(template: &Ca, whole: &[String], (call, what): (&Call, &str)) -> Option<String> {
+    let ca = template.copy();
+    let damaged = ca.read("index.txt");
+    let ran = strace::accident(&ca.dir, &ca.command(REPAIR), call, what);
+    let mut problems = Vec::new();
+    if ran.code() == 1 && ca.read("index.txt") != damaged {
+        problems.push("refused, and the register is another one".to_owned());
+    }
+    if matches!(ran.code(), 1 | 3)
+        && !ran.stderr.contains(&*ca.dir.file(""))
+        && ran.stdout.is_empty()
+    {
+        problems.push(format!("no file is named: {}", ran.stderr));
+    }
+    for words in [REPAIR, &["repair", "--dry-run"]] {
+        let again = ca.mailca(words);
+        if again.code() != 0 {
+            problems.push(format!("{words:?} afterwards: {again}"));
+        }
+    }
+    if sorted(ca.rows()) != whole {
+        problems.push(format!("mended, the register is {:?}", ca.rows()));
+    }
+    if (ca.mode("private/cakey.pem"), ca.mode("newcerts")) != (0o600, 0o755) {
+        problems.push("modes are left".to_owned());
+    }
+    let next = ca.mailca(&["issue", "after.example.com", "--yes"]);
+    if next.code() != 0 {
+        problems.push(format!("the next command failed: {next}"));
+    }
+    problems.extend(broken(Path::new(&ca.file(""))));
+    if call.number.is_multiple_of(8) {
+        let request = ca.openssl_request("theirs", &["-subj", "/CN=theirs"]);
+        let signed = ca.openssl_ca(&["-in", &request, "-out", "../theirs.pem"]);
+        if signed.code() != 0 {
+            problems.push(format!("openssl ca fails: {signed}"));
+        }
+    }
+    (!problems.is_empty()).then(|| format!("{what} at {}: {}", call.text, problems.join("; ")))
+}
+
+#[test]
+fn repair_survives_every_call() {
+    if !require(&["strace"]) {
+        return;
+    }
+    let template = Ca::new();
+    template.ok(&["issue", "first.example.com", "--yes"]);
+    template.ok(&["issue", "mail.example.com", "--yes"]);
+    template.ok(&["revoke", "mail.example.com", "--yes"]);
+    let whole = sorted(template.rows());
+    damage(Path::new(&template.file("")));
+    let undisturbed = template.copy();
+    let Some((ran, found)) = strace::changes(&undisturbed.dir, &undisturbed.command(REPAIR)) else {
+        return;
+    };
+    let ran = ran.exits(0);
+    assert!(found.len() > 30, "{ran}");
+    let accidents: Vec<(&Call, &str)> = found
+        .iter()
+        .flat_map(|call| ["signal=KILL", "error=ENOSPC", "error=EIO"].map(|what| (call, what)))
+        .collect();
+    let broken = strace::on_two_cores(&accidents, |one| unmended(&template, &whole, *one));
+    let broken: Vec<String> = broken.into_iter().flatten().collect();
+    tell(&format!(
+        "{REPAIR:?}: {} calls, {} accidents, {} broken",
+        found.len(),
+        accidents.len(),
+        broken.len()
+    ));
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
 }

@@ -76,6 +76,32 @@ fn sign_and_issue_name_the_option_for_each_answer_they_miss() {
 }
 
 #[test]
+fn repair_names_the_option_for_each_answer_it_misses() {
+    let ca = Ca::new();
+    ca.ok(&["issue", HOST, "--yes"]);
+    let row = ca.read("index.txt");
+    ca.write("index.txt", &format!("{row}V\t2801"));
+    let without_a_word = detached(&ca.command(&["repair", "--dry-run"])).exits(3);
+    assert!(
+        without_a_word.stdout.contains("this would be done"),
+        "{without_a_word}"
+    );
+    asks_for("--yes", &ca, &ca.command(&["repair"]));
+    asks_for("--yes", &ca, &ca.command(&["repair", "--assume-valid"]));
+    detached(&ca.command(&["repair", "--yes"])).exits(0);
+    ca.write("index.txt", "");
+    let before = ca.tree();
+    for words in [&["repair"][..], &["repair", "--yes"]] {
+        let ran = detached(&ca.command(words)).exits(1);
+        assert!(ran.stderr.contains("were not revoked"), "{ran}");
+        assert!(ran.stderr.contains("--assume-valid"), "{ran}");
+        before.assert_unchanged(ca.dir.path(), &ran.to_string());
+    }
+    detached(&ca.command(&["repair", "--yes", "--assume-valid"])).exits(0);
+    assert_eq!(ca.read("index.txt"), row);
+}
+
+#[test]
 fn a_host_is_this_machine_or_missing() {
     let ca = Ca::new();
     for command in ["req", "issue"] {

@@ -3,6 +3,7 @@
 
 mod ca;
 mod clock;
+pub mod damage;
 mod dir;
 mod exim;
 pub mod invariants;
