@@ -130,7 +130,10 @@ pub fn sendmail(data: &[u8]) {
     let lines = data.split(|byte| *byte == b'\n').count();
     let read = [Config::of_mc(data).ok(), Some(Config::of_cf(data))];
     for config in read.iter().flatten() {
-        for value in Setting::ALL.iter().filter_map(|setting| config.get(*setting)) {
+        for value in Setting::ALL
+            .iter()
+            .filter_map(|setting| config.get(*setting))
+        {
             assert!((1..=lines).contains(&value.line), "{value:?}");
             assert!(value.files().count() > 0 && !value.text().is_empty());
         }
