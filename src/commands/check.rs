@@ -26,6 +26,7 @@ use crate::exit::Exit;
 use crate::pki::text;
 use crate::report::{self, Outcome};
 use crate::store::Store;
+use crate::sys::files;
 
 /// What was found, and in what.
 #[derive(Serialize)]
@@ -54,6 +55,10 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     };
     let mut findings = words.all();
     findings.extend(lifetimes(&store, session)?);
+    // Of what the audit finds in the register more is told than the journal knows.
+    if audit.is_register_sound() {
+        findings.extend(directory::contradiction(&store, session)?);
+    }
     findings.extend(ca::findings(&store));
     findings.extend(mail::findings(args, &store, session)?);
     let pairs = Pairs::of(&store, session)?;
@@ -99,11 +104,23 @@ fn lifetimes(store: &Store, session: &Session<'_>) -> Result<Vec<Finding>> {
         if AUDITED.contains(&&*problem) {
             return None;
         }
+        // As openssl ca leaves it, which knows neither of the other forms.
+        let severity = if problem == "crl-not-published" && is_only_in_pem(store) {
+            Severity::Note
+        } else {
+            severity
+        };
         let finding = Finding::new(severity, &problem, &item.file, item.sentence()?);
         let finding = finding.of(item.number.iter());
         Some(finding.remedy_if_any(item.remedy.clone()))
     });
     Ok(urgent.collect())
+}
+
+fn is_only_in_pem(store: &Store) -> bool {
+    let link = store.hash_link().ok();
+    let others = [Some(store.settings.crl_der()), link.map(|(link, _)| link)];
+    !others.iter().flatten().any(|path| files::exists(path))
 }
 
 impl fmt::Display for Report {

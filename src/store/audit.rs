@@ -26,9 +26,10 @@ use super::register::RegisterError;
 use super::steps::Step;
 use super::{Store, with_suffix};
 use crate::pki::certificate::Certificate;
-use crate::pki::certificate_list::Entry;
+use crate::pki::certificate_list::{CertificateList, Entry};
 use crate::pki::revocation::{Reason, Revocation};
 use crate::pki::serial::SerialNumber;
+use crate::pki::signed::SignedError;
 use crate::sys::files::{self, FileError};
 
 /// What was found in a CA directory.
@@ -50,6 +51,8 @@ pub struct Audit {
     pub copies: Vec<Copy>,
     /// certificates that the CRL lists and of which neither the register nor newcerts knows
     pub unrecorded: Vec<SerialNumber>,
+    /// whether the CRL has the CA's name, and not its signature
+    pub is_crl_unsigned: bool,
     /// what is wrong with `serial`
     pub serial: Option<NumberFault>,
     /// what is wrong with `crlnumber`
@@ -73,7 +76,8 @@ pub struct Orphan {
     pub revocation: Option<Revocation>,
     /// what is said of it in a torn line, or in what an interrupted `openssl ca` left
     pub said: Option<Said>,
-    /// whether a CRL made after it proves that it was not revoked by then
+    /// whether a CRL made after it proves that it was not revoked by then; where the whole register
+    /// is lost, so may be what was revoked after that
     pub is_proven_valid: bool,
 }
 
@@ -87,6 +91,16 @@ pub struct Copy {
 }
 
 impl Audit {
+    /// Whether the register is there, and neither it nor newcerts says that a row is wrong or lost.
+    #[must_use]
+    pub fn is_register_sound(&self) -> bool {
+        let rows = &self.rows;
+        let is_whole = rows.strangers.is_empty() && rows.refused.is_empty() && !rows.is_unended;
+        let is_right = rows.differing.is_empty() && rows.lost_revocations.is_empty();
+        let is_single = rows.twice.is_empty() && rows.subject_twice.is_empty();
+        !self.is_register_missing && self.orphans.is_empty() && is_whole && is_right && is_single
+    }
+
     /// A copy of a certificate that newcerts no longer has.
     #[must_use]
     pub fn copy_of(&self, serial: Option<&SerialNumber>) -> Option<&Copy> {
@@ -112,7 +126,12 @@ impl Store {
         // One that cannot be read is the business of whoever judges CRLs.
         let crl = self.crl().ok().flatten();
         let crl = crl.filter(|crl| crl.issuer == self.certificate.subject);
-        let crl = crl.filter(|crl| crl.verify_legacy_signature(&self.certificate).is_ok());
+        let is_signed = |crl: &CertificateList| {
+            let verified = crl.verify_legacy_signature(&self.certificate);
+            !matches!(verified, Err(SignedError::Wrong(_)))
+        };
+        let is_crl_unsigned = crl.as_ref().is_some_and(|crl| !is_signed(crl));
+        let crl = crl.filter(is_signed);
         let mut listed = Listed::of(crl.as_ref()).map_err(|source| self.bad_crl(source))?;
         let mut next = self.next_serials()?;
         let path = base.as_ref().unwrap_or(database);
@@ -128,6 +147,7 @@ impl Store {
                     certificate: kept.clone(),
                     is_proven_valid: kept.not_after < now
                         || (listing.is_none()
+                            && !is_missing
                             && updated.is_some_and(|updated| kept.not_before < updated)),
                     said: evidence.about(kept),
                     revocation: listing.and_then(Listing::revocation),
@@ -151,6 +171,7 @@ impl Store {
             wrong_chains: self.wrong_chains(),
             stale_links: self.stale_links()?,
             unrecorded,
+            is_crl_unsigned,
             rows,
             orphans,
             certificates,
@@ -206,10 +227,10 @@ impl Store {
         for path in paths {
             let bytes = files::read(&path).ok();
             let read = bytes.and_then(|bytes| Certificate::from_pem_or_der(&bytes).ok());
-            if let Some(certificate) = read.filter(|it| it.issuer == self.certificate.subject) {
-                if known.insert(certificate.serial.clone()) {
-                    found.push(Copy { path, certificate });
-                }
+            if let Some(certificate) = read.filter(|it| it.issuer == self.certificate.subject)
+                && known.insert(certificate.serial.clone())
+            {
+                found.push(Copy { path, certificate });
             }
         }
         let recorded = self.rows_of(found.iter().map(|one| &one.certificate))?;

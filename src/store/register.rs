@@ -16,7 +16,7 @@ use super::index::{self, Highest, Row};
 use super::journal::{Record, Stamp};
 use super::staged;
 use super::steps::Step;
-use super::{Store, StoreError};
+use super::{Store, StoreError, journal_path};
 use crate::pki::asn1_time;
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::CertificateListError;
@@ -615,6 +615,22 @@ impl Store {
             !is_it
         })?;
         Ok(found)
+    }
+
+    /// What mailca's last transaction says against the register, which somebody else wrote to since;
+    /// the next one would refuse to go on. `None` where nothing does.
+    ///
+    /// # Errors
+    /// When the register or the journal cannot be read.
+    pub fn contradiction(&self) -> Result<Option<RegisterError>, RegisterError> {
+        let last = Record::read(&journal_path(&self.settings))?;
+        let register = Stamp::of(&self.settings.database)?;
+        let last = last.filter(|last| last.is_published && !last.is_last_of(&register));
+        match last.map(|last| self.check_rewritten(&last)) {
+            Some(Err(error @ RegisterError::File(_))) => Err(error),
+            Some(Err(error)) => Ok(Some(error)),
+            _ => Ok(None),
+        }
     }
 
     /// Looks whether the rows of the last transaction are still in the register, after somebody

@@ -187,7 +187,7 @@ impl Store {
         let mut held = self.held_subjects(audit)?;
         self.mend_rows(audit, &mut held, &mut plan);
         self.adopt(audit, &mut held, &mut plan, now);
-        self.doubt(audit, &mut plan, now)?;
+        register::doubt(audit, &mut plan, now)?;
         self.mend_new_certs(audit, &mut plan);
         self.mend_numbers(audit, &mut plan)?;
         self.mend_links(audit, &mut plan)?;

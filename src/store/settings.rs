@@ -395,6 +395,12 @@ impl Settings {
         Ok(value.map_or(self.layout.unique_subject, |value| is_yes(&value)))
     }
 
+    /// Whether `openssl ca` takes random serial numbers (`rand_serial`), and needs no file.
+    #[must_use]
+    pub fn has_random_serials(&self) -> bool {
+        self.get("rand_serial").is_some_and(is_yes)
+    }
+
     /// Whether openssl.cnf names the file with the next CRL's number, without which `openssl ca`
     /// makes CRLs that have none.
     #[must_use]

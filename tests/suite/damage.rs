@@ -538,7 +538,7 @@ fn a_certificate_that_the_crl_has_on_hold_stays_there() {
     ca.ok(&[&["revoke", "held.example.test"], &hold[..]].concat());
     let index = ca.read("index.txt");
     let lost = index.lines().filter(|row| !row.contains("held"));
-    let lost: String = lost.map(|row| format!("{row}\n")).collect();
+    let lost = lost.collect::<Vec<_>>().join("\n") + "\n";
     fs::write(ca.file("index.txt"), &lost).expect("write index.txt");
     assert_eq!(
         problems_in(&ca.mailca(&["check", "--json"])),

@@ -3,8 +3,12 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use super::finding::{Finding, Severity};
+use anyhow::Result;
+
+use super::finding::{self, Finding, Severity};
+use crate::commands::failure;
 use crate::commands::selection;
+use crate::commands::session::Session;
 use crate::pki::general_name;
 use crate::pki::serial::SerialNumber;
 use crate::pki::text;
@@ -14,6 +18,7 @@ use crate::store::audit::Audit;
 use crate::store::audit::links::LinkFault;
 use crate::store::audit::numbers::NumberFault;
 use crate::store::audit::rows::Line;
+use crate::store::register::RegisterError;
 use crate::sys::files;
 
 /// Somebody who puts an audit into words.
@@ -72,6 +77,7 @@ impl Words<'_> {
         finding.count = lines.len();
         finding.serials = lines
             .filter_map(Line::serial)
+            .take(finding::NAMED)
             .map(|it| it.to_string())
             .collect();
         Some(finding)
@@ -236,6 +242,7 @@ impl Words<'_> {
             finding.serials = damaged
                 .iter()
                 .filter_map(|one| one.serial.as_ref())
+                .take(finding::NAMED)
                 .map(ToString::to_string)
                 .collect();
             finding.repair = is_repairable;
@@ -271,6 +278,14 @@ impl Words<'_> {
             finding.count = count;
             self.add(finding);
         }
+        self.missing();
+    }
+
+    // Certificates that are in use and not in newcerts.
+    fn missing(&mut self) {
+        let audit = self.audit;
+        let folder = self.store.settings.new_certs_dir.clone();
+        let shown = folder.display();
         if audit.rows.not_kept_count > 0 {
             let rows = &audit.rows;
             let has_copy = |it: &SerialNumber| audit.copy_of(Some(it)).is_some();
@@ -408,6 +423,14 @@ impl Words<'_> {
             let remedy = report::invocation(self.store, &["crl"]);
             found.push(finding.of(rows.unlisted.iter()).remedy(remedy));
         }
+        if self.audit.is_crl_unsigned {
+            let reason = format!(
+                "{} is not signed by the key of the CA: mail servers accept none of it",
+                crl.display()
+            );
+            let finding = Finding::new(Severity::Critical, "crl-bad-signature", crl, reason);
+            found.push(finding.remedy(report::invocation(self.store, &["crl"])));
+        }
         let unrecorded = &self.audit.unrecorded;
         if !unrecorded.is_empty() {
             let reason = format!(
@@ -458,4 +481,21 @@ fn some_of<T: Display>(things: impl Iterator<Item = T>, count: usize) -> String 
         0 => named,
         more => format!("{named} and {more} more"),
     }
+}
+
+/// What mailca knows of its last transaction, and would refuse to go on with.
+pub fn contradiction(store: &Store, session: &Session<'_>) -> Result<Option<Finding>> {
+    let Some(error) = store.contradiction()? else {
+        return Ok(None);
+    };
+    let remedy = match &error {
+        RegisterError::LostRevocation {
+            serial, revocation, ..
+        } => Some(failure::revocation_again(store.into(), serial, revocation)),
+        _ => None,
+    };
+    let reason = session.explain(&error.into()).error;
+    let database = &store.settings.database;
+    let finding = Finding::new(Severity::Critical, "older-register", database, reason);
+    Ok(Some(finding.remedy_if_any(remedy)))
 }

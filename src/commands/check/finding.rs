@@ -27,7 +27,7 @@ impl Severity {
 }
 
 /// The most serial numbers that a finding names.
-const NAMED: usize = 1000;
+pub const NAMED: usize = 1000;
 
 /// What was found.
 #[derive(Debug, Serialize)]

@@ -147,8 +147,11 @@ impl Store {
         window: Option<Window>,
     ) -> Result<Option<NumberFault>, FileError> {
         let next = match number_in(&self.settings.serial)? {
-            // A CA that never issued anything by openssl ca.
-            Err(NumberFault::Missing) if rows.count == 0 && orphans.is_empty() => {
+            // A CA that never issued anything by openssl ca, or does not count.
+            Err(NumberFault::Missing)
+                if (rows.count == 0 && orphans.is_empty())
+                    || self.settings.has_random_serials() =>
+            {
                 return Ok(None);
             }
             Err(fault) => return Ok(Some(fault)),

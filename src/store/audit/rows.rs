@@ -1,6 +1,7 @@
 //! The lines of the register: what `openssl ca` would refuse (its ca.c and txt_db.c), and what
 //! contradicts the certificates and the CRL.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
@@ -228,7 +229,7 @@ impl Store {
             if let Some(window) = &mut *next {
                 window.see(fields.serial);
             }
-            serials.see(digits, at);
+            serials.see(&folded(digits), at);
             if fields.status == b'V' && self.unique_subject {
                 subjects.see(fields.subject, at);
             }
@@ -241,7 +242,7 @@ impl Store {
         found.is_unended = !is_last_torn && !index::end(database)?.1;
         found.highest = highest.number();
         found.twice = self.pairs(database, &serials.repeated(), |line| {
-            Some(without_zeros(index::serial_in(line)?).to_vec())
+            Some(folded(without_zeros(index::serial_in(line)?)).into_owned())
         })?;
         found.subject_twice = self.pairs(database, &subjects.repeated(), |line| {
             index::valid_subject_in(line).map(<[u8]>::to_vec)
@@ -348,6 +349,15 @@ impl RowFaults {
             None if fields.status == b'R' => self.unlisted.push(serial),
             _ => {}
         }
+    }
+}
+
+// In upper case, as OpenSSL writes them.
+fn folded(digits: &[u8]) -> Cow<'_, [u8]> {
+    if digits.iter().any(u8::is_ascii_lowercase) {
+        digits.to_ascii_uppercase().into()
+    } else {
+        digits.into()
     }
 }
 

@@ -95,11 +95,20 @@ impl Store {
         }
         for (line, at) in &rows.differing {
             let kept = &certificates.kept[*at];
-            if let Some(row) = corrected(line, kept) {
+            let row = corrected(line, kept).filter(|row| {
+                let valid = index::valid_subject_in(row.as_bytes());
+                let is_kept = index::valid_subject_in(&line.bytes) == valid;
+                // Two valid ones of one subject would stop openssl ca altogether.
+                !self.unique_subject
+                    || valid.is_none()
+                    || is_kept
+                    || held.insert(kept.subject.clone())
+            });
+            if let Some(row) = row {
                 edits.replace(line, vec![row], "its certificate says so");
             } else {
                 plan.undecided.push(format!(
-                    "line {} of {} is not of the certificate {}, which has its serial number",
+                    "line {} of {} cannot be written anew from {}, which has its serial number",
                     line.number,
                     self.settings.database.display(),
                     kept.path.display()
@@ -203,39 +212,6 @@ impl Store {
         }
     }
 
-    // A register beside its place that no interrupted openssl ca moved there may be of any time:
-    // what was revoked since is valid in it.
-    pub(super) fn doubt(
-        &self,
-        audit: &Audit,
-        plan: &mut Plan,
-        now: OffsetDateTime,
-    ) -> Result<(), RegisterError> {
-        let base = audit.register_base.as_ref();
-        let Some(base) = base.filter(|_| !audit.evidence.has_successor) else {
-            return Ok(());
-        };
-        let actions = plan.actions.iter();
-        let replaced: HashSet<u64> = actions
-            .filter_map(|action| match action {
-                Action::Replace { line, .. } => Some(line.at),
-                _ => None,
-            })
-            .collect();
-        let unproven = &mut plan.unproven;
-        index::lines(base, |at, line| {
-            let fields = Fields::of(line).filter(|it| it.status == b'V');
-            if let Some(fields) = fields
-                && !replaced.contains(&at)
-                && fields.not_after().is_some_and(|end| end >= now)
-            {
-                unproven.extend(SerialNumber::from_digits(fields.serial));
-            }
-            true
-        })?;
-        Ok(())
-    }
-
     /// The subjects that have a valid row, of those that shall get one, where that matters.
     pub(super) fn held_subjects(&self, audit: &Audit) -> Result<HashSet<String>, RegisterError> {
         let mut held = HashSet::new();
@@ -246,6 +222,9 @@ impl Store {
         let mut wanted: HashSet<&[u8]> = orphans
             .map(|orphan| orphan.certificate.subject.as_bytes())
             .collect();
+        let differing = audit.rows.differing.iter();
+        let kept = differing.map(|(_, at)| &audit.certificates.kept[*at]);
+        wanted.extend(kept.map(|kept| kept.subject.as_bytes()));
         let early = audit.rows.early.iter();
         wanted.extend(early.filter_map(|line| index::subject_in(&line.bytes)));
         lines_with(audit.register_path(self), &self.pending, |_, line| {
@@ -259,6 +238,38 @@ impl Store {
         })?;
         Ok(held)
     }
+}
+
+// A register beside its place that no interrupted openssl ca moved there may be of any time:
+// what was revoked since is valid in it.
+pub(super) fn doubt(
+    audit: &Audit,
+    plan: &mut Plan,
+    now: OffsetDateTime,
+) -> Result<(), RegisterError> {
+    let base = audit.register_base.as_ref();
+    let Some(base) = base.filter(|_| !audit.evidence.has_successor) else {
+        return Ok(());
+    };
+    let actions = plan.actions.iter();
+    let replaced: HashSet<u64> = actions
+        .filter_map(|action| match action {
+            Action::Replace { line, .. } => Some(line.at),
+            _ => None,
+        })
+        .collect();
+    let unproven = &mut plan.unproven;
+    index::lines(base, |at, line| {
+        let fields = Fields::of(line).filter(|it| it.status == b'V');
+        if let Some(fields) = fields
+            && !replaced.contains(&at)
+            && fields.not_after().is_some_and(|end| end >= now)
+        {
+            unproven.extend(SerialNumber::from_digits(fields.serial));
+        }
+        true
+    })?;
+    Ok(())
 }
 
 /// The one of two rows with the same number that can go, `None` where they are of two certificates.
