@@ -26,7 +26,7 @@ mod swaps;
 const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
 const REFUSED: [(&str, i32); 2] = [("EIO", 5), ("ENOSPC", 28)];
 // How often the power fails at one place, with something else lost each time.
-const POWER_LOSSES: u64 = 3;
+const POWER_LOSSES: u64 = 2;
 
 #[derive(Clone, Default)]
 struct Stream(Arc<Mutex<Vec<u8>>>);
@@ -309,7 +309,7 @@ fn accidents(template: &Place, words: &[&str], judge: impl Fn(&Attempt<'_>) -> S
             attempt(Some((at, Fault::Death)), Some(seed), "power loss");
         }
     }
-    for seed in 0..20 {
+    for seed in 0..10 {
         attempt(None, Some(seed), "power loss afterwards");
     }
     let command = words.join(" ");

@@ -16,6 +16,7 @@ use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::CrlReason;
 
 use super::asn1_time;
+use super::certificate_list::Entry;
 use super::tbs::date_time;
 
 /// Why a certificate is revoked: the reasons of RFC 5280 section 5.3.1 that OpenSSL's register
@@ -137,6 +138,18 @@ pub struct Revocation {
 }
 
 impl Revocation {
+    /// What an entry of a CRL tells of, `None` where OpenSSL's register has no word for it.
+    #[must_use]
+    pub fn of_entry(entry: &Entry<'_>) -> Option<Self> {
+        let reason = Reason::of_entry(entry.reason)?;
+        (reason != Reason::RemoveFromCrl).then_some(Self {
+            date: entry.revoked_at,
+            reason,
+            compromised_at: entry.invalid_since,
+            hold_instruction: None,
+        })
+    }
+
     /// The revocation of a certificate that another one takes the place of.
     #[must_use]
     pub fn superseded(date: OffsetDateTime) -> Self {

@@ -26,8 +26,8 @@ use super::register::RegisterError;
 use super::steps::Step;
 use super::{Store, with_suffix};
 use crate::pki::certificate::Certificate;
-use crate::pki::certificate_list::{CertificateList, Entry};
-use crate::pki::revocation::{Reason, Revocation};
+use crate::pki::certificate_list::CertificateList;
+use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
 use crate::pki::signed::SignedError;
 use crate::sys::files::{self, FileError};
@@ -164,7 +164,7 @@ impl Store {
             },
             is_register_missing: is_missing,
             register_base: base,
-            serial: self.serial_fault(&rows, &orphans, &unrecorded, next)?,
+            serial: self.serial_fault(rows.count, &orphans, &unrecorded, next)?,
             crl_number: self.crl_number_fault(crl.as_ref())?,
             leftovers: self.leftovers(),
             is_mailca_interrupted: self.was_interrupted(),
@@ -269,16 +269,4 @@ fn is_signed_by_any(certificate: &Certificate, issuers: &[Certificate]) -> bool 
     issuers
         .iter()
         .any(|issuer| certificate.is_signed_by(issuer))
-}
-
-/// The revocation that an entry of a CRL tells of, `None` for one that OpenSSL's register does not
-/// know.
-fn revocation_of(entry: &Entry<'_>) -> Option<Revocation> {
-    let reason = Reason::of_entry(entry.reason)?;
-    (reason != Reason::RemoveFromCrl).then_some(Revocation {
-        date: entry.revoked_at,
-        reason,
-        compromised_at: entry.invalid_since,
-        hold_instruction: None,
-    })
 }

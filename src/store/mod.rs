@@ -15,6 +15,7 @@ pub mod register;
 pub mod renewal;
 pub mod repair;
 pub mod revocation;
+mod revoked;
 pub mod settings;
 pub mod staged;
 pub mod steps;

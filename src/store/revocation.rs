@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use thiserror::Error;
 use super::Store;
 use super::index::{self, Change, Row};
 use super::register::{Holders, Recorded, RegisterError, revocation_in_words};
+use super::revoked::{Revoked, significant};
 use super::staged::Staged;
 use super::steps::Step;
 use super::transaction::{Transaction, TransactionError, number_in, refuse_put_away};
@@ -30,37 +30,6 @@ use crate::sys::files::{self, FileError};
 const BUFFER: usize = 1 << 18;
 // How many bytes of revoked rows are worth all cores.
 const ROWS: usize = 1 << 20;
-
-/// The serial numbers of revoked certificates, whatever their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Revoked {
-    count: usize,
-    sum: u64,
-}
-
-impl Revoked {
-    fn listed(crl: &CertificateList) -> Result<Self, CertificateListError> {
-        let mut all = Self::default();
-        for serial in crl.serials() {
-            all.add(serial?);
-        }
-        Ok(all)
-    }
-
-    fn add(&mut self, serial: &[u8]) {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(significant(serial));
-        self.count += 1;
-        self.sum = self.sum.wrapping_add(hasher.finish());
-    }
-
-    fn and(self, other: Self) -> Self {
-        Self {
-            count: self.count + other.count,
-            sum: self.sum.wrapping_add(other.sum),
-        }
-    }
-}
 
 /// The entries of a CRL beside the rows of the register.
 struct Comparison<'a> {
@@ -288,14 +257,9 @@ impl Store {
         })?;
         let mut lost = entries().filter(|entry| valid.contains(&entry.serial_number()));
         Ok(lost.find_map(|entry| {
-            let reason = Reason::of_entry(entry.reason)?;
-            let revocation = Revocation {
-                date: entry.revoked_at,
-                reason,
-                compromised_at: entry.invalid_since,
-                hold_instruction: None,
-            };
-            (reason != Reason::CertificateHold).then(|| (entry.serial_number(), revocation))
+            let revocation = Revocation::of_entry(&entry)?;
+            let is_on_hold = revocation.reason == Reason::CertificateHold;
+            (!is_on_hold).then(|| (entry.serial_number(), revocation))
         }))
     }
 
@@ -317,11 +281,6 @@ impl Store {
         let read = CertificateList::from_pem_or_der(&bytes);
         read.map(Some).map_err(|source| self.bad_crl(source))
     }
-}
-
-fn significant(octets: &[u8]) -> &[u8] {
-    let zeros = octets.iter().take_while(|octet| **octet == 0).count();
-    &octets[zeros..]
 }
 
 // The octets of the serial number in a line.

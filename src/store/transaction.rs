@@ -14,7 +14,7 @@ use super::hosts::{self, HostError, KEY};
 use super::index;
 use super::journal::{Journal, JournalError, Record, Stamp};
 use super::register::{Holders, RegisterError};
-use super::revocation::Revoked;
+use super::revoked::Revoked;
 use super::staged;
 use super::steps::{PublishError, Step};
 use super::{Store, journal_path, with_suffix};

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::rows::RowFaults;
-use super::{Orphan, revocation_of};
+use super::Orphan;
 use crate::pki::certificate_list::{CertificateList, CertificateListError};
 use crate::pki::revocation::Revocation;
 use crate::pki::serial::SerialNumber;
@@ -98,7 +97,7 @@ impl Listed {
         let mut entries = HashMap::new();
         for entry in crl.entries() {
             let entry = entry?;
-            let listing = revocation_of(&entry).map_or(Listing::Otherwise, Listing::Revoked);
+            let listing = Revocation::of_entry(&entry).map_or(Listing::Otherwise, Listing::Revoked);
             entries.insert(entry.serial_number(), listing);
         }
         Ok(Self {
@@ -141,7 +140,7 @@ impl Store {
 
     pub(super) fn serial_fault(
         &self,
-        rows: &RowFaults,
+        rows: usize,
         orphans: &[Orphan],
         unrecorded: &[SerialNumber],
         window: Option<Window>,
@@ -149,8 +148,7 @@ impl Store {
         let next = match number_in(&self.settings.serial)? {
             // A CA that never issued anything by openssl ca, or does not count.
             Err(NumberFault::Missing)
-                if (rows.count == 0 && orphans.is_empty())
-                    || self.settings.has_random_serials() =>
+                if (rows == 0 && orphans.is_empty()) || self.settings.has_random_serials() =>
             {
                 return Ok(None);
             }
