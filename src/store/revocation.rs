@@ -397,7 +397,10 @@ impl Transaction<'_> {
         before: Option<&SerialNumber>,
     ) -> Result<SerialNumber, TransactionError> {
         let path = &self.store.settings.crl_number;
-        refuse_put_away(path)?;
+        // The CRL before tells its number, where there is one.
+        if before.is_none() {
+            refuse_put_away(path)?;
+        }
         let bad = |source| TransactionError::Serial {
             path: path.clone(),
             source,

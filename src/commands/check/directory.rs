@@ -11,7 +11,6 @@ use crate::commands::selection;
 use crate::commands::session::Session;
 use crate::pki::general_name;
 use crate::pki::serial::SerialNumber;
-use crate::pki::text;
 use crate::report;
 use crate::store::Store;
 use crate::store::audit::Audit;
@@ -30,6 +29,8 @@ pub struct Words<'a> {
 
 // How many things a sentence names.
 const NAMED: usize = 5;
+// How many characters of a line that is no row.
+const SHOWN: usize = 60;
 
 impl Words<'_> {
     pub fn all(mut self) -> Vec<Finding> {
@@ -66,7 +67,7 @@ impl Words<'_> {
         let database = self.database();
         let named = lines.clone().map(|line| {
             let Some(serial) = line.serial() else {
-                let shown = text::shorten(&line.text()).into_owned();
+                let shown: String = line.text().chars().take(SHOWN).collect();
                 return format!("line {} ({shown:?})", line.number);
             };
             format!("{serial} in line {}", line.number)

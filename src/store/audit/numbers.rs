@@ -218,5 +218,5 @@ fn number_in(path: &Path) -> Result<Result<SerialNumber, NumberFault>, FileError
     let number = SerialNumber::from_digits(line.as_bytes());
     Ok(number
         .filter(|_| line.len().is_multiple_of(2))
-        .ok_or_else(|| NumberFault::Unreadable(line.into())))
+        .ok_or_else(|| NumberFault::Unreadable(line.chars().take(60).collect())))
 }
