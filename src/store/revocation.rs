@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use super::Store;
 use super::index::{self, Change, Row};
 use super::register::{Holders, Recorded, RegisterError, revocation_in_words};
 use super::revoked::{Revoked, significant};
 use super::staged::Staged;
 use super::steps::Step;
 use super::transaction::{Transaction, TransactionError, number_in, refuse_put_away};
+use super::{Store, with_suffix};
 use crate::pki::certificate::Certificate;
 use crate::pki::certificate_list::{CertificateList, CertificateListError, Entry};
 use crate::pki::crl::Entries;
@@ -397,8 +397,8 @@ impl Transaction<'_> {
         before: Option<&SerialNumber>,
     ) -> Result<SerialNumber, TransactionError> {
         let path = &self.store.settings.crl_number;
-        // The CRL before tells its number, where there is one.
-        if before.is_none() {
+        // The CRL before tells its number, but not that of one that openssl ca is publishing.
+        if before.is_none() || files::exists(&with_suffix(path, ".new")) {
             refuse_put_away(path)?;
         }
         let bad = |source| TransactionError::Serial {
