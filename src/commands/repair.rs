@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use thiserror::Error;
+use time::OffsetDateTime;
 
 use super::issuance::Refusal;
 use super::session::Session;
@@ -15,7 +16,7 @@ use crate::pki::serial::SerialNumber;
 use crate::pki::text;
 use crate::report::{self, List, Outcome};
 use crate::store::Store;
-use crate::store::repair::{Plan, Repaired};
+use crate::store::repair::{Action, Plan, Repaired};
 
 /// Why nothing is repaired.
 #[derive(Debug, Error)]
@@ -54,20 +55,68 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
         drop(store.begin_repair(session.wait())?);
         store = session.reopen_store()?;
     }
-    let plan = store.repair_plan(&store.audit(now)?, now)?;
+    let mut plan = store.repair_plan(&store.audit(now)?, now)?;
     if plan.actions.is_empty() || args.dry_run {
         return outcome(&store, plan, Repaired::default(), (finished, args.dry_run));
     }
     confirm(args, session, &store, &plan)?;
+    let mut repaired = carry_out(session, &store, &plan, now)?;
+    let mut tried = vec![plan.actions.clone()];
+    // What was mended may show more: of a line that was no row, one that openssl ca refuses.
+    loop {
+        match go_on(args, session, &tried, now) {
+            Ok((next, Some(more))) => {
+                tried.push(next.actions.clone());
+                plan.append(next);
+                repaired.kept.extend(more.kept);
+                repaired.failed = more.failed;
+            }
+            Ok((next, None)) => {
+                plan.undecided = next.undecided;
+                break;
+            }
+            // What was done is told all the same.
+            Err(error) => {
+                let left = format!("there is more to repair, which was not done: {error:#}");
+                plan.undecided.push(left);
+                break;
+            }
+        }
+    }
+    outcome(&store, plan, repaired, (finished, false))
+}
+
+// Repairs what is left, unless that was tried.
+fn go_on(
+    args: &Args,
+    session: &mut Session<'_>,
+    tried: &[Vec<Action>],
+    now: OffsetDateTime,
+) -> Result<(Plan, Option<Repaired>)> {
+    let store = session.reopen_store()?;
+    let next = store.repair_plan(&store.audit(now)?, now)?;
+    if next.actions.is_empty() || tried.contains(&next.actions) {
+        return Ok((next, None));
+    }
+    confirm(args, session, &store, &next)?;
+    let repaired = carry_out(session, &store, &next, now)?;
+    Ok((next, Some(repaired)))
+}
+
+// Does what was confirmed, unless the directory has changed since.
+fn carry_out(
+    session: &Session<'_>,
+    store: &Store,
+    plan: &Plan,
+    now: OffsetDateTime,
+) -> Result<Repaired> {
     let transaction = store.begin_repair(session.wait())?;
     let fresh = session.reopen_store()?;
     let audit = fresh.audit(now)?;
-    let settled = fresh.repair_plan(&audit, now)?;
-    if plan != settled {
+    if *plan != fresh.repair_plan(&audit, now)? {
         bail!(Refusal::ChangedMeanwhile(store.settings.root.clone()));
     }
-    let repaired = transaction.repair(&settled, &audit, now)?;
-    outcome(&store, plan, repaired, (finished, false))
+    Ok(transaction.repair(plan, &audit, now)?)
 }
 
 fn confirm(args: &Args, session: &mut Session<'_>, store: &Store, plan: &Plan) -> Result<()> {
@@ -107,7 +156,10 @@ fn outcome(
         actions: first.into_iter().chain(planned).collect(),
         kept: repaired.kept,
         assumed_valid: plan.unproven,
-        undecided: plan.undecided.into_iter().chain(failed).collect(),
+        undecided: (plan.to_do.into_iter())
+            .chain(plan.undecided)
+            .chain(failed)
+            .collect(),
         is_plan,
         next: report::invocation(store, &[if is_plan { "repair" } else { "check" }]),
     };

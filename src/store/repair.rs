@@ -100,6 +100,8 @@ pub struct Plan {
     pub unproven: Vec<SerialNumber>,
     /// what is found, and needs somebody who decides, a sentence each
     pub undecided: Vec<String>,
+    /// what has to be done after it, a sentence each
+    pub to_do: Vec<String>,
 }
 
 impl fmt::Display for Action {
@@ -148,6 +150,14 @@ impl fmt::Display for Action {
 }
 
 impl Plan {
+    /// Adds what was done after it; what is undecided then, counts.
+    pub fn append(&mut self, mut next: Self) {
+        self.actions.append(&mut next.actions);
+        self.unproven.append(&mut next.unproven);
+        self.to_do.append(&mut next.to_do);
+        self.undecided = next.undecided;
+    }
+
     // The journal holds text.
     fn leave_out_what_cannot_be_recorded(&mut self) {
         let is_text = |path: &Path| path.file_name().is_none_or(|name| name.to_str().is_some());
@@ -201,7 +211,7 @@ impl Store {
             plan.actions.push(Action::SetAside(path.clone()));
         }
         if let Err(RegisterError::Crl { path, .. }) = self.crl() {
-            plan.undecided.push(format!(
+            plan.to_do.push(format!(
                 "{} holds no whole CRL and is moved aside: publish another with mailca crl",
                 path.display()
             ));

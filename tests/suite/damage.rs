@@ -548,3 +548,66 @@ fn a_certificate_that_the_crl_has_on_hold_stays_there() {
     let mended = ca.read("index.txt");
     assert!(mended.contains(",certificateHold\t"), "{mended}");
 }
+
+#[test]
+fn what_a_repaired_line_brings_to_light_is_repaired_too() {
+    let ca = Ca::new();
+    for host in ["a.example.test", "b.example.test"] {
+        ca.ok(&["issue", host, "--yes"]);
+    }
+    ca.ok(&["revoke", "b.example.test", "--yes"]);
+    let index = ca.read("index.txt");
+    let [valid, revoked] = [0, 1].map(|at| index.lines().nth(at).expect("a row"));
+    let other = "V\t491231235959Z\t\t03\tunknown\t/CN=other";
+    let second = "V\t491231235959Z\t\t04\tunknown\t/CN=other";
+    for (register, attributes, undecided) in [
+        // Three of one number, of which the last is torn.
+        (
+            format!("{valid}\n{revoked}\n{revoked}\n{}", &revoked[..60]),
+            "",
+            None,
+        ),
+        // Rows glued together, of a number that is there.
+        (format!("{valid}\n{other}\n{other}{valid}\n"), "", None),
+        (
+            format!("{other}\n{other}2{valid}\n"),
+            "",
+            Some("lines 1 and 2"),
+        ),
+        // One that openssl ca refuses, in a line with another.
+        (
+            format!("{other}R\t{}\n{revoked}\n", &revoked[2..]),
+            "",
+            None,
+        ),
+        (
+            format!("{other}\n{second}{valid}\n"),
+            "unique_subject = yes\n",
+            Some("one subject"),
+        ),
+        (format!("{}\r\n{valid}{revoked}", &valid[..40]), "", None),
+    ] {
+        ca.write("index.txt", &register);
+        ca.write("index.txt.attr", attributes);
+        let left = undecided.map_or(0, |_| 3);
+        let ran = ca.mailca(&["repair", "--yes", "--assume-valid", "--json"]);
+        let ran = ran.exits(left);
+        assert!(
+            undecided.is_none_or(|it| ran.stdout.contains(it)),
+            "{register}\n{ran}"
+        );
+        let again = ca.mailca(&["repair", "--yes", "--json"]).exits(left);
+        assert!(
+            again.stdout.contains("\"changed\": false"),
+            "{register}\n{again}"
+        );
+        if undecided.is_none() {
+            let request = ca.openssl_request("theirs", &["-subj", "/CN=theirs"]);
+            let signed = ["-in", &request, "-out", "../theirs.pem"];
+            ca.openssl_ca(&signed).exits(0);
+        }
+        for row in [valid, revoked] {
+            assert!(ca.read("index.txt").contains(row), "{register}");
+        }
+    }
+}

@@ -131,6 +131,15 @@ impl Store {
             let row = text.replacen('E', "V", 1);
             edits.replace(line, vec![row], "its date has not passed");
         }
+        for (line, before) in &rows.subject_twice {
+            plan.undecided.push(format!(
+                "the lines {} and {} of {} are of two valid certificates with one subject, and \
+                 unique_subject = yes permits one",
+                before.number,
+                line.number,
+                self.settings.database.display()
+            ));
+        }
         self.finish_revocations(audit, &mut edits);
         plan.actions.extend(edits.actions);
         if rows.is_unended {
