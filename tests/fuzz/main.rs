@@ -15,7 +15,7 @@ use libfuzzer_sys::fuzz_target;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 15] = [
+const TARGETS: [(&str, Target); 16] = [
     ("certificate", pki::certificate),
     ("conf", store::conf),
     ("crl", pki::crl),
@@ -26,6 +26,7 @@ const TARGETS: [(&str, Target); 15] = [
     ("mc", words::mc),
     ("names", words::names),
     ("passphrase", words::passphrase),
+    ("repair", store::repair),
     ("request", pki::request),
     ("sendmail", words::sendmail),
     ("serial", words::serial),

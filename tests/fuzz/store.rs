@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
 
+use mailca::exit::Exit;
 use mailca::pki::hex;
 use mailca::pki::serial::SerialNumber;
+use mailca::store::Store;
 use mailca::store::index::{self, Row};
 use mailca::store::journal::Record;
 use mailca::store::settings::Settings;
@@ -55,6 +59,50 @@ pub fn index(data: &[u8]) {
     assert_eq!(length, data.len() as u64);
     assert_eq!(ended, data.is_empty() || data.ends_with(b"\n"));
     let _ = index::last_rows(path).expect("a register");
+}
+
+/// index.txt of a CA with certificates: nothing is left to repair after `repair`.
+pub fn repair(data: &[u8]) {
+    static ISSUED: OnceLock<()> = OnceLock::new();
+    ISSUED.get_or_init(issue);
+    let _ = fs::remove_dir_all("CA");
+    shell("cp -a issued CA");
+    fs::write("CA/index.txt", data).expect("written");
+    let repair = ["repair", "--ca", "CA", "--yes", "--assume-valid"];
+    let first = world::run(&repair, &[]);
+    assert!(matches!(first.exit, Exit::Done | Exit::Attention), "{}", first.stderr);
+    let left = || {
+        let store = Store::open(Path::new("CA"), None, &|_| None).expect("a CA");
+        let audit = store.audit(world::now()).expect("an audit");
+        (store.repair_plan(&audit, world::now()).expect("a plan"), audit)
+    };
+    let (plan, audit) = left();
+    assert_eq!(plan.actions, []);
+    // What is left, is said.
+    assert!(audit.orphans.is_empty() || first.exit == Exit::Attention);
+    assert!(audit.rows.refused.is_empty() || first.exit == Exit::Attention);
+    assert!(audit.rows.strangers.is_empty());
+    assert!(!audit.rows.is_unended);
+}
+
+// Three certificates, of which the CRL lists one as revoked.
+fn issue() {
+    world::ca();
+    for words in [
+        ["issue", "a.example.com"],
+        ["issue", "b.example.com"],
+        ["revoke", "b.example.com"],
+        ["issue", "c.example.com"],
+    ] {
+        let ran = world::run(&[&["--ca", "CA", "--yes"], &words[..]].concat(), &[]);
+        assert_eq!(ran.exit, Exit::Done, "{}", ran.stderr);
+    }
+    shell("mv CA issued");
+}
+
+fn shell(command: &str) {
+    let status = Command::new("sh").args(["-c", command]).status();
+    assert!(status.is_ok_and(|status| status.success()), "{command}");
 }
 
 fn check_row(line: &[u8], highest: &mut Option<SerialNumber>) {
