@@ -148,6 +148,10 @@ fn answer(error: &AnswerError) -> Option<String> {
 fn store(error: &StoreError, ca: Place<'_>) -> Option<String> {
     match error {
         StoreError::NoCa { root, config, .. } => Some(no_ca(root, config.as_deref())),
+        StoreError::Certificate { path, .. } => {
+            let path = path.display();
+            Some(format!("put the CA's certificate into {path}, as PEM"))
+        }
         StoreError::NoKey(path) => {
             let path = path.display();
             Some(format!("put the CA's private key into {path}"))

@@ -70,11 +70,18 @@ pub fn repair(data: &[u8]) {
     fs::write("CA/index.txt", data).expect("written");
     let repair = ["repair", "--ca", "CA", "--yes", "--assume-valid"];
     let first = world::run(&repair, &[]);
-    assert!(matches!(first.exit, Exit::Done | Exit::Attention), "{}", first.stderr);
+    assert!(
+        matches!(first.exit, Exit::Done | Exit::Attention),
+        "{}",
+        first.stderr
+    );
     let left = || {
         let store = Store::open(Path::new("CA"), None, &|_| None).expect("a CA");
         let audit = store.audit(world::now()).expect("an audit");
-        (store.repair_plan(&audit, world::now()).expect("a plan"), audit)
+        (
+            store.repair_plan(&audit, world::now()).expect("a plan"),
+            audit,
+        )
     };
     let (plan, audit) = left();
     assert_eq!(plan.actions, []);

@@ -251,6 +251,13 @@ const FILES: &[Refusal] = &[
         "put the CA's private key into DIR/CA/private/cakey.pem",
     ),
     refusal(
+        "a CA certificate that is none",
+        |ca| ca.write("cacert.pem", "nothing\n"),
+        SIGN,
+        "DIR/CA/cacert.pem: it holds no certificate",
+        "put the CA's certificate into DIR/CA/cacert.pem, as PEM",
+    ),
+    refusal(
         "a certificate that is no CA's",
         |ca| {
             let key = "CA/private/cakey.pem";
