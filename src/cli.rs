@@ -224,7 +224,8 @@ pub enum Command {
     /// heal or leave out torn lines of the register; write rows anew that contradict their
     /// certificate or the CRL; finish an openssl ca that was interrupted; make a lost register of
     /// newcerts and the CRL; advance serial and crlnumber; set modes; relink hashes. Of each file that
-    /// it changes a copy stays, under its name with the time behind it.
+    /// it changes a copy stays, under its name with the time behind it. Then it looks again, and goes
+    /// on with what that brought to light.
     ///
     /// Where nothing proves that a certificate was not revoked, it is named, and a question of its
     /// own asked. What needs somebody who decides is left as it is.

@@ -26,7 +26,7 @@ mod swaps;
 const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
 const REFUSED: [(&str, i32); 2] = [("EIO", 5), ("ENOSPC", 28)];
 // How often the power fails at one place, with something else lost each time.
-const POWER_LOSSES: u64 = 2;
+const POWER_LOSSES: u64 = 3;
 
 #[derive(Clone, Default)]
 struct Stream(Arc<Mutex<Vec<u8>>>);
@@ -311,7 +311,7 @@ fn accidents(template: &Place, words: &[&str], judge: impl Fn(&Attempt<'_>) -> S
             attempt(Some((at, Fault::Death)), Some(seed), "power loss");
         }
     }
-    for seed in 0..10 {
+    for seed in 0..20 {
         attempt(None, Some(seed), "power loss afterwards");
     }
     let command = words.join(" ");

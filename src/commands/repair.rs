@@ -9,7 +9,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::issuance::Refusal;
-use super::session::Session;
+use super::session::{AnswerError, Session};
 use crate::cli::Repair as Args;
 use crate::exit::Exit;
 use crate::pki::serial::SerialNumber;
@@ -77,7 +77,10 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
             }
             // What was done is told all the same.
             Err(error) => {
-                let left = format!("there is more to repair, which was not done: {error:#}");
+                let left = match error.downcast_ref() {
+                    Some(AnswerError::Declined) => "there is more to repair".into(),
+                    _ => format!("there is more to repair: {error:#}"),
+                };
                 plan.undecided.push(left);
                 break;
             }

@@ -940,6 +940,32 @@ fn repair_shows_its_plan_and_asks() {
 }
 
 #[test]
+fn repair_asks_before_it_goes_on_and_tells_what_it_did() {
+    let Some(terminal) = Terminal::with_ca() else {
+        return;
+    };
+    terminal.issue_meanwhile("mx1.example.org");
+    let register = terminal.dir.path().join("CA/index.txt");
+    let row = fs::read_to_string(&register).unwrap();
+    // The torn row, once it is whole, is one too many.
+    let torn = &row[..row.len() - 4];
+    for (second, left) in [
+        ("n", "\nundecided: there is more to repair\n"),
+        ("y", "\n  leave out line 2 of the register"),
+    ] {
+        fs::write(&register, format!("{row}{row}{torn}")).unwrap();
+        terminal.start("mailca --ca CA repair");
+        terminal.answer(REPAIR, "y");
+        terminal.answer(REPAIR, second);
+        let exit = if second == "y" { "0" } else { "3" };
+        let screen = terminal.exits(exit);
+        assert_shows(&screen, &["\nrepaired CA\n", "\nkept: CA/index.txt.", left]);
+        assert!(!screen.contains("nothing changed"), "{screen}");
+    }
+    assert_eq!(fs::read_to_string(&register).unwrap(), row);
+}
+
+#[test]
 fn repair_asks_again_where_nothing_proves_that_a_certificate_was_not_revoked() {
     let Some(terminal) = Terminal::with_ca() else {
         return;
