@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime, UtcOffset};
 
-use crate::mta::MailServer;
+use crate::mta::{MailServer, Release};
 use crate::pki::chain::Purpose;
 use crate::pki::general_name::GeneralName;
 use crate::pki::key::KeyType;
@@ -236,9 +236,24 @@ pub enum Command {
     ///
     /// The lines go to standard output and nothing else does, so that they can be appended. They
     /// begin with an empty line and stand between two marks, by which --into finds them again.
-    EmitMc(EmitMc),
-    /// Print files that make other programs work with the CA
+    /// `emit sendmail` is the same.
+    #[command(after_help = "\
+Examples:
+  mailca emit-mc mail.example.com >> /etc/mail/sendmail.mc
+  mailca emit-mc mail.example.com --into /etc/mail/sendmail.mc
+  mailca emit-mc mail.example.com --dir /etc/mail/certs")]
+    EmitMc(EmitServer),
+    /// Print what makes a mail server or systemd work with the CA
+    ///
+    /// The lines of a mail server go to standard output and nothing else does. They begin with an
+    /// empty line and stand between two marks, by which --into finds them again. What to run next,
+    /// and what the server cannot do, is told on standard error.
     Emit(Emit),
+    /// Print lines by which a mail server lets hosts relay that show their certificates
+    ///
+    /// They go to standard output and nothing else does, so that they can be appended to a table.
+    /// What to run next is told on standard error.
+    Access(Access),
     /// Say whether a certificate is good, and why not
     ///
     /// Looked at, a line each: the chain to a trusted CA and that CA itself, the validity, the host
@@ -574,7 +589,7 @@ Examples:
   mailca check --sendmail /etc/mail/sendmail.mc
   mailca check --json | jq -r '.findings[].problem'")]
 pub struct Check {
-    /// Judge who may read and write the files as these mail servers do: sendmail, postfix, exim, dovecot [default: those on this machine, else sendmail]
+    /// Judge who may read and write the files as these mail servers do: sendmail, postfix, exim, dovecot, opensmtpd [default: those on this machine, else sendmail]
     #[arg(long = "for", value_name = "SERVER", value_delimiter = ',')]
     pub servers: Vec<MailServer>,
     /// Look at all that this sendmail.mc or sendmail.cf names [default: those in /etc/mail, as far as they name files of this CA]
@@ -597,16 +612,15 @@ pub struct Repair {
     pub dry_run: bool,
 }
 
+// For which host a mail server's lines are, and of what form.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  mailca emit-mc mail.example.com >> /etc/mail/sendmail.mc
-  mailca emit-mc mail.example.com --into /etc/mail/sendmail.mc
-  mailca emit-mc mail.example.com --dir /etc/mail/certs")]
-pub struct EmitMc {
+pub struct EmitServer {
     /// The mail host [default: this machine, or the only host whose key is here]
     #[arg(value_name = "HOST")]
     pub host: Option<String>,
+    /// The version of the mail server, as dovecot-2.3 [default: the one on this machine, else the newest]
+    #[arg(long = "for", value_name = "SERVER-VERSION")]
+    pub release: Option<Release>,
     /// On the mail host the files lie in DIR, under the names they have in the CA directory
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -621,6 +635,9 @@ pub struct EmitMc {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  mailca emit postfix mail.example.com >> /etc/postfix/main.cf
+  mailca emit exim mx2.example.com --dir /etc/exim4/mailca
+  mailca emit dovecot imap.example.com --for dovecot-2.3 --dir /etc/dovecot/mailca
   mailca emit systemd --into /etc/systemd/system")]
 pub struct Emit {
     /// for which program
@@ -630,6 +647,37 @@ pub struct Emit {
 
 #[derive(Debug, Subcommand)]
 pub enum EmitTarget {
+    /// Print the lines for Sendmail's sendmail.mc
+    #[command(after_help = "\
+Examples:
+  mailca emit sendmail mail.example.com --into /etc/mail/sendmail.mc
+  mailca emit sendmail mail.example.com --for sendmail-8.15 --dir /etc/mail/certs")]
+    Sendmail(EmitServer),
+    /// Print the lines for Postfix's main.cf
+    #[command(after_help = "\
+Examples:
+  mailca emit postfix mail.example.com >> /etc/postfix/main.cf
+  mailca emit postfix mail.example.com --into /etc/postfix/main.cf
+  mailca emit postfix mx2.example.com --for postfix-3.3 --dir /etc/postfix/mailca")]
+    Postfix(EmitServer),
+    /// Print the lines for the main section of Exim's configuration
+    #[command(after_help = "\
+Examples:
+  mailca emit exim mail.example.com > /etc/exim4/conf.d/main/00_mailca
+  mailca emit exim mx2.example.com --dir /etc/exim4/mailca")]
+    Exim(EmitServer),
+    /// Print the lines for Dovecot's dovecot.conf
+    #[command(after_help = "\
+Examples:
+  mailca emit dovecot imap.example.com --dir /etc/dovecot/mailca > /etc/dovecot/conf.d/99-mailca.conf
+  mailca emit dovecot imap.example.com --for dovecot-2.3")]
+    Dovecot(EmitServer),
+    /// Print the lines for OpenSMTPD's smtpd.conf
+    #[command(after_help = "\
+Examples:
+  mailca emit opensmtpd mail.example.com
+  mailca emit opensmtpd mx2.example.com --dir /etc/mail/mailca --into /etc/mail/smtpd.conf")]
+    Opensmtpd(EmitServer),
     /// Print a service and a timer that keep the CA alive
     ///
     /// Once a day mailca.timer starts mailca.service, which publishes a new CRL where the present one
@@ -657,6 +705,54 @@ pub struct EmitSystemd {
     /// Call them NAME.service and NAME.timer, where another CA has the name mailca
     #[arg(long, value_name = "NAME", default_value = "mailca", value_parser = unit_name)]
     pub name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca access sendmail mx1.example.com mx2.example.com >> /etc/mail/access
+  mailca access postfix mx1.example.com >> /etc/postfix/relay_clientcerts
+  mailca access postfix --reject >> /etc/postfix/revoked")]
+pub struct Access {
+    /// for which mail server
+    #[command(subcommand)]
+    pub target: AccessTarget,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AccessTarget {
+    /// Print lines for Sendmail's access map
+    Sendmail(AccessSendmail),
+    /// Print lines for Postfix's tables of client certificates
+    Postfix(AccessPostfix),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca access sendmail mx1.example.com mx2.example.com >> /etc/mail/access
+  mailca access sendmail --whole-ca >> /etc/mail/access")]
+pub struct AccessSendmail {
+    /// The hosts that may relay, or serial numbers or files of certificates
+    #[arg(value_name = "HOST", required_unless_present = "whole_ca")]
+    pub hosts: Vec<String>,
+    /// Let everybody relay whom this CA certified
+    #[arg(long, conflicts_with = "hosts")]
+    pub whole_ca: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailca access postfix mx1.example.com mx2.example.com >> /etc/postfix/relay_clientcerts
+  mailca access postfix --reject >> /etc/postfix/revoked")]
+pub struct AccessPostfix {
+    /// The hosts that may relay, or serial numbers or files of certificates; with --reject, those whose revoked certificates are meant [default: all]
+    #[arg(value_name = "HOST", required_unless_present = "reject")]
+    pub hosts: Vec<String>,
+    /// Print lines for check_ccert_access that refuse revoked certificates
+    #[arg(long)]
+    pub reject: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,15 @@ use minijinja::{Environment, Error, UndefinedBehavior, Value, syntax::SyntaxConf
 pub const OPENSSL_CNF: &str = include_str!("../templates/openssl.cnf");
 /// the lines for sendmail.mc
 pub const SENDMAIL_MC: &str = include_str!("../templates/mta/sendmail.mc");
+/// the lines for Postfix's main.cf
+pub const POSTFIX: &str = include_str!("../templates/mta/postfix.cf");
+/// the lines for Exim's main section
+pub const EXIM: &str = include_str!("../templates/mta/exim.conf");
+/// the lines for dovecot.conf
+pub const DOVECOT: &str = include_str!("../templates/mta/dovecot.conf");
+/// the lines for OpenSMTPD's smtpd.conf
+pub const OPENSMTPD: &str = include_str!("../templates/mta/smtpd.conf");
+
 /// what mail servers need once a certificate is revoked
 pub const REVOKED: &str = include_str!("../templates/mta/revoked.txt");
 

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::Error;
 
+use super::access::AccessError;
+use super::emit::server::EmitServerError;
 use super::emit::systemd::EmitSystemdError;
-use super::emit_mc::EmitError;
 use super::issuance::Refusal;
 use super::issue::IssueRefusal;
 use super::new_crl::CrlRefusal;
@@ -22,6 +23,7 @@ use super::sign::SignError;
 use super::verify::VerifyError;
 use crate::cli::STANDARD_CA;
 use crate::exit::Exit;
+use crate::mta::LinesError;
 use crate::pki::asn1_time;
 use crate::pki::key::{KeyError, Reader};
 use crate::pki::name::NameError;
@@ -112,6 +114,7 @@ fn hint(cause: &Cause, ca: Place<'_>) -> Option<String> {
             let error = cause.downcast_ref();
             error.and_then(|error| selection(error, ca))
         })
+        .or_else(|| cause.downcast_ref().map(|error| access(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(revoke))
         .or_else(|| cause.downcast_ref().map(|error| crl(error, ca)))
         .or_else(|| cause.downcast_ref().map(output))
@@ -119,6 +122,7 @@ fn hint(cause: &Cause, ca: Place<'_>) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(policy))
         .or_else(|| cause.downcast_ref().and_then(key))
         .or_else(|| cause.downcast_ref().and_then(|error| emit(error, ca)))
+        .or_else(|| cause.downcast_ref().and_then(lines))
         .or_else(|| cause.downcast_ref().map(|error| emit_systemd(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(unit))
         .or_else(|| {
@@ -612,8 +616,13 @@ fn selection(error: &SelectionError, ca: Place<'_>) -> Option<String> {
                 "name its certificate, or the file that this makes: {public}"
             ))
         }
+        SelectionError::NotRevoked { .. } => Some(invocation(ca, &["list", "--state", "revoked"])),
         SelectionError::NoKey(_) | SelectionError::KeyNotFound(_) => None,
     }
+}
+
+fn access(AccessError::NotValid { host, .. }: &AccessError, ca: Place<'_>) -> String {
+    invocation(ca, &["list", "--host", host])
 }
 
 fn revoke(error: &RevokeRefusal) -> Option<String> {
@@ -700,24 +709,46 @@ fn key(error: &KeyError) -> Option<String> {
     }
 }
 
-fn emit(error: &EmitError, ca: Place<'_>) -> Option<String> {
+fn emit(error: &EmitServerError, ca: Place<'_>) -> Option<String> {
     match error {
-        EmitError::Ambiguous(hosts) => {
+        EmitServerError::Ambiguous(hosts) => {
             let first = hosts.first().map_or("HOST", String::as_str);
             Some(invocation(ca, &["emit-mc", first]))
         }
-        EmitError::NoHosts(_) => Some(invocation(ca, &["issue", "mail.example.com"])),
-        EmitError::NotHere { host, .. } => Some(format!(
+        EmitServerError::NoHosts(_) => Some(invocation(ca, &["issue", "mail.example.com"])),
+        EmitServerError::NotHere { host, .. } => Some(format!(
             "{}, or --dir DIR if its files lie on another machine",
             invocation(ca, &["issue", host])
         )),
-        EmitError::ForeignKey { .. } => {
+        EmitServerError::ForeignKey { .. } => {
             Some("a server with this pair would offer no STARTTLS; name its own key".into())
         }
-        EmitError::Into { .. } => {
+        EmitServerError::Into { .. } => {
             Some("put the lines in order, each block from begin to end".into())
         }
-        EmitError::NotText(_) => None,
+        EmitServerError::OtherServer { server, named } => Some(format!(
+            "--for {server}-{}, or `{}`",
+            server.newest(),
+            invocation(ca, &["emit", named.server.as_str()])
+        )),
+        EmitServerError::NotText(_) => None,
+    }
+}
+
+fn lines(error: &LinesError) -> Option<String> {
+    match error {
+        LinesError::Relative { .. } => Some("name a directory by its whole path".into()),
+        LinesError::Unquotable { .. } => Some(
+            "give it the files in another directory: `mailca export HOST DIR`, and --dir DIR here"
+                .into(),
+        ),
+        LinesError::Key { host, .. } => {
+            Some(format!("mailca issue {host} --key-type p256 --replace"))
+        }
+        LinesError::TooOld { server, .. } => {
+            Some(format!("--for {server}-{} if it is newer", server.oldest()))
+        }
+        LinesError::UnpairedMark(_) | LinesError::Template(_) => None,
     }
 }
 

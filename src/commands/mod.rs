@@ -1,11 +1,11 @@
 //! The commands, one file each: parse, call, report.
 
+mod access;
 mod batch;
 mod check;
 mod completions;
 mod crl;
 mod emit;
-mod emit_mc;
 pub mod failure;
 #[cfg(test)]
 mod faults;
@@ -16,6 +16,7 @@ mod issued;
 mod list;
 mod man;
 mod new_crl;
+mod objections;
 mod output;
 mod overview;
 mod renew;
@@ -37,6 +38,7 @@ use anyhow::Result;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
+use crate::mta::MailServer;
 use crate::report::{Outcome, Place};
 use crate::store::Store;
 use session::Session;
@@ -74,7 +76,8 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::Check(args) => check::run(&args, &mut session),
         Command::Repair(args) => repair::run(&args, &mut session),
         Command::Emit(args) => emit::run(&args, &mut session),
-        Command::EmitMc(args) => emit_mc::run(&args, &mut session),
+        Command::EmitMc(args) => emit::server::run(MailServer::Sendmail, &args, &mut session),
+        Command::Access(args) => access::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -59,6 +59,14 @@ pub enum SelectionError {
     /// Several of a host's are.
     #[error("{host} has {} valid certificates: {}", .found.len(), List(.found))]
     Several { host: String, found: Vec<String> },
+    /// Nothing that is meant was revoked.
+    #[error("{} has no revoked certificate of {what}", .register.display())]
+    NotRevoked {
+        /// a host, a serial number or a file
+        what: String,
+        /// index.txt
+        register: PathBuf,
+    },
     /// No valid certificate has the key.
     #[error("no valid certificate has the key of {0}")]
     NoKey(String),
@@ -285,6 +293,37 @@ fn rows_of_host(
         }
     }
     Ok(found)
+}
+
+/// The revoked certificates that WORD means, which is as in [`find`].
+pub fn revoked(store: &Store, word: &str) -> Result<Vec<Selected>> {
+    let is_row = |line: &[u8]| line.starts_with(b"R\t");
+    let path = Path::new(word);
+    let mut found = if path.is_file() {
+        vec![of_file(store, path)?]
+    } else if let Some(serial) = serial(word) {
+        vec![of_serial(store, &serial)?]
+    } else {
+        let host = general_name::host_name(word)?;
+        let rows = rows_of_host(store, &host, is_row)?;
+        let read = rows.into_iter().map(|row| Selected::new(store, row));
+        read.collect::<Result<_>>()?
+    };
+    found.retain(|one| one.row.revocation.is_some());
+    if found.is_empty() {
+        bail!(SelectionError::NotRevoked {
+            what: word.into(),
+            register: store.settings.database.clone(),
+        });
+    }
+    Ok(found)
+}
+
+/// All revoked certificates.
+pub fn all_revoked(store: &Store) -> Result<Vec<Selected>> {
+    let rows = store.recorded(|line| line.starts_with(b"R\t"))?;
+    let read = rows.into_iter().map(|row| Selected::new(store, row));
+    read.collect()
 }
 
 /// The certificate of a host that another one shall follow: of its valid ones the last, else of

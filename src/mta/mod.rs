@@ -2,26 +2,37 @@
 //! templates/mta/.
 
 pub mod access;
+pub mod dovecot;
+pub mod exim;
+pub mod lines;
+pub mod opensmtpd;
+mod peer;
+pub mod postfix;
 pub mod renewal;
 pub mod revocation;
 pub mod sendmail;
 mod server;
+mod version;
 
-use std::path::PathBuf;
+pub use self::lines::{Files, Host, Lines, LinesError};
+pub use self::peer::Peer;
+pub use self::server::{MailServer, Origin};
+pub use self::version::{Release, Version};
 
-pub use self::server::MailServer;
-
-/// The files of one mail host, where its server finds them.
-#[derive(Clone, Debug)]
-pub struct Files {
-    /// the directory with the hash links of trusted CAs
-    pub ca_path: PathBuf,
-    /// the CA's certificate
-    pub ca: PathBuf,
-    /// the host's certificate
-    pub certificate: PathBuf,
-    /// the host's private key
-    pub key: PathBuf,
-    /// the directory with the CRL under its hash
-    pub crl_path: PathBuf,
+/// The lines that let a server use the certificate of its host.
+///
+/// # Errors
+/// When its syntax has no form for a path, or it is too old.
+pub fn lines(release: Release, host: &Host) -> Result<Lines, LinesError> {
+    let Release { server, version } = release;
+    if version < server.oldest() {
+        return Err(LinesError::TooOld { server, version });
+    }
+    match server {
+        MailServer::Sendmail => sendmail::lines(host, version),
+        MailServer::Postfix => postfix::lines(host, version),
+        MailServer::Exim => exim::lines(host, version),
+        MailServer::Dovecot => dovecot::lines(host, version),
+        MailServer::Opensmtpd => opensmtpd::lines(host, version),
+    }
 }

@@ -149,11 +149,12 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
     matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// Whether a program is on this machine: an absolute path, or a name that is looked for in `path`,
+/// Where a program is on this machine: an absolute path, or a name that is looked for in `path`,
 /// a `PATH`, and where ordinary users do not look.
 #[must_use]
-pub fn has_program(program: &str, path: Option<&OsStr>) -> bool {
+pub fn find_program(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     let own = std::env::split_paths(path.unwrap_or_default());
     let more = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    own.chain(more).any(|folder| folder.join(program).is_file())
+    let places = own.chain(more).map(|folder| folder.join(program));
+    places.into_iter().find(|place| place.is_file())
 }

@@ -1,6 +1,11 @@
 //! What this process asks of the system for itself.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::passphrase;
 
 /// Forbids core dumps, which would hold keys and passphrases. A limit of one byte is too small for
 /// a core file, and the kernel's sign not to start a program that `core_pattern` pipes them to,
@@ -15,4 +20,17 @@ pub fn forbid_core_dumps() {
             maximum: hard,
         },
     );
+}
+
+/// What a program prints, on both of its streams, when it is given these words and no input;
+/// `None` where it cannot be started.
+#[must_use]
+pub fn said_by(program: &Path, words: &[&str]) -> Option<String> {
+    let mut command = Command::new(program);
+    for name in passphrase::VARIABLES {
+        command.env_remove(name);
+    }
+    let output = command.args(words).stdin(Stdio::null()).output().ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    Some(String::from_utf8_lossy(&text).into_owned())
 }

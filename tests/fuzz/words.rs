@@ -6,7 +6,8 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use mailca::cli::Cli;
 use mailca::exit::{Exit, Plugin};
-use mailca::mta::sendmail;
+use mailca::mta::MailServer;
+use mailca::mta::lines::put_into;
 use mailca::mta::sendmail::config::{Config, Setting};
 use mailca::pki::general_name::{self, GeneralName};
 use mailca::pki::name::Name;
@@ -118,10 +119,11 @@ pub fn mc(data: &[u8]) {
         return;
     };
     let lines = "\ndnl mailca: begin\nline\ndnl mailca: end\n";
-    let Ok(new) = sendmail::put_into(text, lines) else {
+    let server = MailServer::Sendmail;
+    let Ok(new) = put_into(server, text, lines) else {
         return;
     };
-    assert_eq!(sendmail::put_into(&new, lines).as_ref().ok(), Some(&new));
+    assert_eq!(put_into(server, &new, lines).as_ref().ok(), Some(&new));
     assert!(new.contains(lines.trim_start()));
 }
 

@@ -5,7 +5,8 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
-use mailca::mta::sendmail;
+use mailca::mta::MailServer;
+use mailca::mta::lines::put_into;
 use mailca::mta::sendmail::config::Config;
 use mailca::pki::certificate::Certificate;
 use mailca::pki::description::Description;
@@ -378,8 +379,9 @@ fn what_people_write() {
                 .map(|again: SerialNumber| assert_eq!(again, serial))
         }),
         words("sendmail.mc", &[mc], |text| {
-            let new = sendmail::put_into(text, lines)?;
-            sendmail::put_into(&new, lines).map(|again| assert_eq!(again, new))
+            let server = MailServer::Sendmail;
+            let new = put_into(server, text, lines)?;
+            put_into(server, &new, lines).map(|again| assert_eq!(again, new))
         }),
         reader(
             "what a sendmail.mc names",

@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::finding::{Finding, Severity};
+use crate::commands::objections::{Judge, effect};
 use crate::mta::MailServer;
-use crate::mta::access::sendmail::Daemon;
-use crate::mta::access::{Objection, Role, exim, postfix};
+use crate::mta::access::{Objection, Role, exim};
 use crate::report::shell_line;
 use crate::store::Store;
 use crate::store::access::{Loose, Looseness};
 use crate::store::hosts::{CERT, CHAIN, KEY};
-use crate::sys::access::{self, Access, Account};
+use crate::sys::access::{self, Access};
 use crate::sys::{files, host};
 
 /// What others can do with this CA that they should not.
@@ -147,27 +147,17 @@ fn key_in_certificate(store: &Store) -> Result<Option<Finding>> {
     Ok(Some(finding.remedy(remedy)))
 }
 
-/// What the mail servers have against the files that they are given. `daemon` is Sendmail.
-pub fn of_servers(store: &Store, servers: &[MailServer], daemon: &Daemon) -> Result<Vec<Finding>> {
+/// What the mail servers have against the files that they are given.
+pub fn of_servers(store: &Store, servers: &[MailServer], judge: &Judge) -> Result<Vec<Finding>> {
     let given = files_of_servers(store)?;
     let mut found: Vec<Finding> = Vec::new();
     for server in servers {
-        let exim = exim::USERS.iter().find_map(|name| Account::named(name));
-        if *server == MailServer::Exim && exim.is_none() {
+        if !judge.knows(*server) {
             found.push(nobody(store));
         }
         let mut told: Vec<Objection> = Vec::new();
         for (role, access) in &given {
-            let objections = match server {
-                MailServer::Sendmail => daemon.objections(*role, access),
-                MailServer::Postfix => postfix::objections(access),
-                MailServer::Exim => exim
-                    .as_ref()
-                    .map(|user| exim::objections(user, *role, access))
-                    .unwrap_or_default(),
-                MailServer::Dovecot => Vec::new(),
-            };
-            for objection in objections {
+            for objection in judge.objections(*server, *role, access) {
                 if !told.contains(&objection) {
                     found.push(objected(*server, &objection));
                     told.push(objection);
@@ -182,7 +172,7 @@ pub fn of_servers(store: &Store, servers: &[MailServer], daemon: &Daemon) -> Res
 pub fn servers_here(path: Option<&std::ffi::OsStr>) -> Vec<MailServer> {
     let is_here = |server: &MailServer| {
         let mut programs = server.programs().iter();
-        programs.any(|program| access::has_program(program, path))
+        programs.any(|program| access::find_program(program, path).is_some())
     };
     let found: Vec<_> = MailServer::ALL.into_iter().filter(is_here).collect();
     if found.is_empty() {
@@ -209,20 +199,11 @@ fn files_of_servers(store: &Store) -> Result<Vec<(Role, Access)>> {
 }
 
 fn objected(server: MailServer, objection: &Objection) -> Finding {
-    let (severity, effect) = match server {
-        MailServer::Sendmail => (
-            Severity::Critical,
-            "Sendmail would refuse it and offer no STARTTLS",
-        ),
-        MailServer::Exim => (
-            Severity::Critical,
-            "Exim would offer STARTTLS and then fail",
-        ),
-        MailServer::Postfix | MailServer::Dovecot => {
-            (Severity::Warning, "`postfix check` would warn of it")
-        }
+    let severity = match server {
+        MailServer::Postfix | MailServer::Dovecot => Severity::Warning,
+        MailServer::Sendmail | MailServer::Exim | MailServer::Opensmtpd => Severity::Critical,
     };
-    let reason = format!("{}; {effect}", objection.reason);
+    let reason = format!("{}; {}", objection.reason, effect(server));
     let commands = objection.remedy.iter().map(|words| {
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         shell_line(&words)

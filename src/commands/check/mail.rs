@@ -9,6 +9,7 @@ use super::access;
 use super::finding::Finding;
 use super::sendmail;
 use crate::cli::Check as Args;
+use crate::commands::objections::Judge;
 use crate::commands::sendmail_files;
 use crate::commands::session::Session;
 use crate::mta::access::sendmail::Daemon;
@@ -26,7 +27,7 @@ pub fn findings(args: &Args, store: &Store, session: &Session<'_>) -> Result<Vec
         args.servers.clone()
     };
     let mut found = access::own(store)?;
-    let mut objections = access::of_servers(store, &servers, &daemon)?;
+    let mut objections = access::of_servers(store, &servers, &Judge::new(daemon))?;
     // What is told already, whatever the server.
     let is_told = |it: &Finding| {
         let mut known = found.iter();

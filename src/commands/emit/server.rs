@@ -1,4 +1,4 @@
-//! `mailca emit-mc`
+//! `mailca emit SERVER`, and `mailca emit-mc`
 
 use std::path::{Path, PathBuf};
 
@@ -6,24 +6,30 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::sendmail_files::{build, of_daemon, sources};
-use super::session::Session;
-use crate::cli::EmitMc;
-use crate::mta::Files;
+use super::version;
+use crate::cli::EmitServer;
+use crate::commands::objections::{Judge, effect};
+use crate::commands::sendmail_files::{build, of_daemon, sources};
+use crate::commands::session::Session;
 use crate::mta::access::sendmail::Daemon;
 use crate::mta::access::{Objection, Role};
-use crate::mta::sendmail::{self, SendmailError};
+use crate::mta::lines::put_into;
+use crate::mta::{self, Files, Host, LinesError, MailServer, Release};
 use crate::pki::general_name;
 use crate::pki::key::{EncodedKey, PrivateKey};
+use crate::pki::public_key::PublicKeyKind;
 use crate::report::{self, List, Outcome};
 use crate::store::Store;
-use crate::store::hosts::{self, CERT, HostError, KEY};
+use crate::store::hosts::{self, CERT, CHAIN, HostError, KEY};
 use crate::sys::access::{Access, Account};
 use crate::sys::files::{self, FileError};
 
+/// The CA's certificate and the CRL in one file of an exported directory.
+pub const CA_AND_CRL: &str = "ca-crl.pem";
+
 /// Why no lines are printed.
 #[derive(Debug, Error)]
-pub enum EmitError {
+pub enum EmitServerError {
     /// Nobody said which of the hosts is meant.
     #[error("HOST is missing, and the hosts whose keys are here are {}", List(.0))]
     Ambiguous(Vec<String>),
@@ -52,7 +58,15 @@ pub enum EmitError {
         /// the file
         path: PathBuf,
         /// why not
-        source: SendmailError,
+        source: LinesError,
+    },
+    /// The version is another server's.
+    #[error("--for {named} is no version of {}", .server.title())]
+    OtherServer {
+        /// whose lines are asked for
+        server: MailServer,
+        /// what was named
+        named: Release,
     },
     /// The file to change is no text.
     #[error("{} is not text in UTF-8", .0.display())]
@@ -79,34 +93,54 @@ impl std::fmt::Display for Report {
     }
 }
 
-pub fn run(args: &EmitMc, session: &mut Session<'_>) -> Result<Outcome> {
-    let store = session.open_store()?;
-    let host = choose(args, &store, session)?;
-    let files = match &args.dir {
-        Some(dir) => elsewhere(dir, &store, &host, args.key.as_deref())?,
-        None => here(&store, &host, args.key.as_deref())?,
-    };
-    if store.trust_file()?.is_none() {
-        session.warn(&untrusted(&store));
+pub fn run(server: MailServer, args: &EmitServer, session: &mut Session<'_>) -> Result<Outcome> {
+    if let Some(named) = args.release.filter(|named| named.server != server) {
+        bail!(EmitServerError::OtherServer { server, named });
     }
-    let lines = sendmail::lines(&files)?;
-    warn_of_old_key(&host, &store, session)?;
+    let store = session.open_store()?;
+    let name = choose(args, &store, session)?;
+    let files = match &args.dir {
+        Some(dir) => elsewhere(dir, &store, &name, args.key.as_deref())?,
+        None => here(&store, &name, args.key.as_deref())?,
+    };
+    let certificate = store.hosts.certificate(&name)?;
+    let key = certificate.and_then(|it| PublicKeyKind::of(&it.subject_public_key_info).ok());
+    let host = Host { name, files, key };
+    let version = version::choose(server, args.release, args.dir.is_none(), session);
+    let lines = mta::lines(Release { server, version }, &host)?;
+    if store.trust_file()?.is_none() {
+        session.warn(&untrusted(server, &store));
+    }
+    warn_of_old_key(&host.name, &store, session)?;
+    for warning in &lines.warnings {
+        session.warn(warning);
+    }
     if args.dir.is_none() {
-        for Objection { reason, .. } in objections(&files)? {
-            session.warn(&format!(
-                "{reason}; Sendmail would refuse it and offer no STARTTLS"
-            ));
+        for Objection { reason, .. } in objections(server, &host.files)? {
+            session.warn(&format!("{reason}; {}", effect(server)));
         }
     }
-    let build = match build(Path::new("/etc/mail/sendmail.mc")) {
-        own if own == "sendmailconfig" => own,
-        make => format!("{make}, and restart Sendmail"),
-    };
     if let Some(path) = &args.into {
-        return put_into(path, &lines, build);
+        return replace_in(path, server, &lines.text);
     }
-    session.next(&format!("with the lines in sendmail.mc, run: {build}"));
-    Ok(Outcome::file(lines))
+    session.next(&format!(
+        "with the lines in {}, run: {}",
+        server.file(),
+        start(server)
+    ));
+    Ok(Outcome::file(lines.text))
+}
+
+// What has to be run when the lines are new.
+fn start(server: MailServer) -> String {
+    match server {
+        MailServer::Sendmail => match build(Path::new("/etc/mail/sendmail.mc")) {
+            own if own == "sendmailconfig" => own,
+            make => format!("{make}, and restart Sendmail"),
+        },
+        MailServer::Exim => "systemctl restart exim4".into(),
+        other => other.reload().unwrap_or_default().into(),
+    }
 }
 
 // Whoever trusts the CA certificate there is now does not trust the host's.
@@ -125,7 +159,7 @@ fn warn_of_old_key(host: &str, store: &Store, session: &mut Session<'_>) -> Resu
     Ok(())
 }
 
-fn choose(args: &EmitMc, store: &Store, session: &mut Session<'_>) -> Result<String> {
+fn choose(args: &EmitServer, store: &Store, session: &mut Session<'_>) -> Result<String> {
     if let Some(given) = &args.host {
         let host = hosts::file_name(&general_name::host_name(given)?)?;
         return Ok(host);
@@ -136,9 +170,9 @@ fn choose(args: &EmitMc, store: &Store, session: &mut Session<'_>) -> Result<Str
         return Ok(own);
     }
     match known.len() {
-        0 => bail!(EmitError::NoHosts(store.hosts.root().to_owned())),
+        0 => bail!(EmitServerError::NoHosts(store.hosts.root().to_owned())),
         1 => Ok(known.remove(0)),
-        _ => bail!(EmitError::Ambiguous(known)),
+        _ => bail!(EmitServerError::Ambiguous(known)),
     }
 }
 
@@ -160,12 +194,16 @@ fn elsewhere(
             Path::new(path.file_name().unwrap_or_default())
         })
     };
+    let crl_path = there(&settings.crl_dir);
     Ok(Files {
         ca_path: dir.to_owned(),
         ca: there(&trusted(store)?),
         certificate: folder.join(CERT),
+        chain: folder.join(CHAIN),
         key: key.map_or_else(|| folder.join(KEY), Path::to_owned),
-        crl_path: there(&settings.crl_dir),
+        crl: there(&settings.crl),
+        ca_and_crl: Some(crl_path.join(CA_AND_CRL)),
+        crl_path,
     })
 }
 
@@ -174,8 +212,8 @@ fn trusted(store: &Store) -> Result<PathBuf, FileError> {
     Ok(whole.unwrap_or_else(|| store.settings.certificate.clone()))
 }
 
-// What keeps Sendmail from trusting those whom an intermediate CA certified.
-fn untrusted(store: &Store) -> String {
+// What keeps a server from trusting those whom an intermediate CA certified.
+fn untrusted(server: MailServer, store: &Store) -> String {
     let settings = &store.settings;
     let (own, certs) = (settings.certificate.display(), settings.certs.display());
     let last = store.chain().last().map(|(_, last)| last);
@@ -193,14 +231,15 @@ fn untrusted(store: &Store) -> String {
         )
     };
     format!(
-        "{own} is not its own issuer, and Sendmail trusts nobody whom it certified without those \
-         above it in the same file: {remedy}"
+        "{own} is not its own issuer, and {} trusts nobody whom it certified without those above it \
+         in the same file: {remedy}",
+        server.title()
     )
 }
 
 fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
     let folder = store.hosts.current(host);
-    let not_here = || EmitError::NotHere {
+    let not_here = || EmitServerError::NotHere {
         host: host.into(),
         root: store.hosts.root().to_owned(),
     };
@@ -209,11 +248,14 @@ fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
         ca_path: files::absolute(&store.settings.root)?,
         ca: files::absolute(&trusted(store)?)?,
         certificate: files::absolute(&folder)?.join(CERT),
+        chain: files::absolute(&folder)?.join(CHAIN),
         key: match key {
             Some(given) => files::absolute(given)?,
             None => files::absolute(&folder)?.join(KEY),
         },
+        crl: files::absolute(&store.settings.crl)?,
         crl_path: files::absolute(&store.settings.crl_dir)?,
+        ca_and_crl: None,
     };
     let own = match key {
         None => store.hosts.pair(host)?,
@@ -223,7 +265,7 @@ fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
         bail!(not_here());
     };
     if key.subject_public_key_info() != certificate.subject_public_key_info {
-        bail!(EmitError::ForeignKey {
+        bail!(EmitServerError::ForeignKey {
             key: files.key,
             certificate: files.certificate,
         });
@@ -242,10 +284,11 @@ fn read_key(path: &Path) -> Result<PrivateKey> {
 }
 
 // Who starts the mail server is not asked here: root does.
-fn objections(files: &Files) -> Result<Vec<Objection>> {
+fn objections(server: MailServer, files: &Files) -> Result<Vec<Objection>> {
     let sources = sources(&[])?;
     let mut daemon = Daemon::of(&of_daemon(&sources), &Account::own());
     daemon.is_roots = true;
+    let judge = Judge::new(daemon);
     let given = [
         (Role::Key, &files.key),
         (Role::Certificate, &files.certificate),
@@ -253,7 +296,7 @@ fn objections(files: &Files) -> Result<Vec<Objection>> {
     ];
     let mut found = Vec::new();
     for (role, path) in given {
-        for objection in daemon.objections(role, &Access::of(path)?) {
+        for objection in judge.objections(server, role, &Access::of(path)?) {
             if !found.contains(&objection) {
                 found.push(objection);
             }
@@ -262,10 +305,10 @@ fn objections(files: &Files) -> Result<Vec<Objection>> {
     Ok(found)
 }
 
-fn put_into(path: &Path, lines: &str, next: String) -> Result<Outcome> {
+fn replace_in(path: &Path, server: MailServer, lines: &str) -> Result<Outcome> {
     let bytes = files::read(path)?;
-    let old = str::from_utf8(&bytes).map_err(|_| EmitError::NotText(path.to_owned()))?;
-    let new = sendmail::put_into(old, lines).map_err(|source| EmitError::Into {
+    let old = str::from_utf8(&bytes).map_err(|_| EmitServerError::NotText(path.to_owned()))?;
+    let new = put_into(server, old, lines).map_err(|source| EmitServerError::Into {
         path: path.to_owned(),
         source,
     })?;
@@ -277,6 +320,6 @@ fn put_into(path: &Path, lines: &str, next: String) -> Result<Outcome> {
     Ok(Outcome::of(&Report {
         changed,
         file: path.to_owned(),
-        next,
+        next: start(server),
     })?)
 }
