@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use minijinja::context;
 
+use super::MailServer;
 use crate::templates;
 
 /// The lines for people that say what follows: how a server reads its host's files again, where
@@ -16,7 +17,11 @@ pub fn next(is_here: bool, copies: &[(String, PathBuf)]) -> Result<String, minij
         .iter()
         .map(|(host, path)| context! { host, path => path.to_string_lossy() })
         .collect();
-    templates::render(templates::RENEWED, context! { is_here, copies })
+    let servers = MailServer::ALL.map(|server| {
+        let reload = server.reload().unwrap_or("nothing: it notices by itself");
+        format!("{:<12}{reload}", server.title())
+    });
+    templates::render(templates::RENEWED, context! { is_here, servers, copies })
 }
 
 /// The lines for people that say what a new key changes: `keys` and `tlsa` are those of the old

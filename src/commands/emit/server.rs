@@ -106,7 +106,9 @@ pub fn run(server: MailServer, args: &EmitServer, session: &mut Session<'_>) -> 
     let certificate = store.hosts.certificate(&name)?;
     let key = certificate.and_then(|it| PublicKeyKind::of(&it.subject_public_key_info).ok());
     let host = Host { name, files, key };
-    let version = version::choose(server, args.release, args.dir.is_none(), session);
+    // A directory of that name is most likely the one that is meant.
+    let is_here = args.dir.as_ref().is_none_or(|dir| dir.is_dir());
+    let version = version::choose(server, args.release, is_here, session);
     let lines = mta::lines(Release { server, version }, &host)?;
     if store.trust_file()?.is_none() {
         session.warn(&untrusted(server, &store));
@@ -115,7 +117,7 @@ pub fn run(server: MailServer, args: &EmitServer, session: &mut Session<'_>) -> 
     for warning in &lines.warnings {
         session.warn(warning);
     }
-    if args.dir.is_none() {
+    if is_here {
         for Objection { reason, .. } in objections(server, &host.files)? {
             session.warn(&format!("{reason}; {}", effect(server)));
         }
@@ -296,7 +298,10 @@ fn objections(server: MailServer, files: &Files) -> Result<Vec<Objection>> {
     ];
     let mut found = Vec::new();
     for (role, path) in given {
-        for objection in judge.objections(server, role, &Access::of(path)?) {
+        let Ok(access) = Access::of(path) else {
+            continue;
+        };
+        for objection in judge.objections(server, role, &access) {
             if !found.contains(&objection) {
                 found.push(objection);
             }
