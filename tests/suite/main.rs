@@ -9,6 +9,7 @@ mod damage;
 mod decade;
 mod directories;
 mod docs;
+mod emit;
 mod faithful;
 mod full_disk;
 mod hostile;
