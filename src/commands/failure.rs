@@ -18,6 +18,7 @@ use super::req::RequestRefusal;
 use super::revoke::RevokeRefusal;
 use super::selection::SelectionError;
 use super::sendmail_files::SendmailFileError;
+use super::servers::emit_invocation;
 use super::session::AnswerError;
 use super::sign::SignError;
 use super::verify::VerifyError;
@@ -711,9 +712,9 @@ fn key(error: &KeyError) -> Option<String> {
 
 fn emit(error: &EmitServerError, ca: Place<'_>) -> Option<String> {
     match error {
-        EmitServerError::Ambiguous(hosts) => {
+        EmitServerError::Ambiguous { server, hosts } => {
             let first = hosts.first().map_or("HOST", String::as_str);
-            Some(invocation(ca, &["emit-mc", first]))
+            Some(emit_invocation(ca, *server, first))
         }
         EmitServerError::NoHosts(_) => Some(invocation(ca, &["issue", "mail.example.com"])),
         EmitServerError::NotHere { host, .. } => Some(format!(

@@ -10,6 +10,7 @@ use super::batch::{self, Case, Signing};
 use super::issuance::{self, Plan, Refusal};
 use super::issued::Report;
 use super::req;
+use super::servers;
 use super::session::Session;
 use super::several::{self, Order, Prepared};
 use super::sign;
@@ -144,12 +145,11 @@ fn once(
     };
     let host = case.plan.host.clone();
     let certificate = batch::sign_one(session, &signing, case, holders)?;
-    Ok(Outcome::of(&Report::new(
-        true,
-        store,
-        &certificate,
-        host.as_deref(),
-    ))?)
+    let mut report = Report::new(true, store, &certificate, host.as_deref());
+    if let Some(host) = &host {
+        report.next = servers::wiring(store, host, session);
+    }
+    Ok(Outcome::of(&report)?)
 }
 
 /// A host and the names it shall have.

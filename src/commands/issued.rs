@@ -40,7 +40,7 @@ pub struct Report {
     #[serde(skip)]
     pub out: Option<PathBuf>,
     #[serde(skip)]
-    pub next: Option<String>,
+    pub next: Vec<String>,
 }
 
 impl Report {
@@ -66,7 +66,7 @@ impl Report {
             renews: None,
             title: text::one_line(&certificate.title()),
             out: None,
-            next: host.map(|host| report::invocation(store, &["emit-mc", host])),
+            next: Vec::new(),
         }
     }
 }
@@ -99,9 +99,9 @@ impl fmt::Display for Report {
         if let Some(files) = &self.host_files {
             writeln!(f, "  host files   {}/", files.display())?;
         }
-        match &self.next {
-            Some(next) => writeln!(f, "next: {next} >> /etc/mail/sendmail.mc"),
-            None => Ok(()),
+        for next in &self.next {
+            writeln!(f, "next: {next}")?;
         }
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@ use super::batch::{self, Case, Signing};
 use super::issued::Report;
 use super::new_crl::NewCrl;
 use super::output::{self, OutputError};
+use super::servers;
 use super::session::Session;
 
 use crate::exit::Exit;
@@ -44,7 +45,7 @@ struct Reports {
     certificates: Vec<Report>,
     failed: Vec<Failed>,
     #[serde(skip)]
-    next: Option<String>,
+    next: Vec<String>,
 }
 
 impl fmt::Display for Reports {
@@ -62,10 +63,10 @@ impl fmt::Display for Reports {
             write!(f, ", failed {}", self.failed.len())?;
         }
         writeln!(f)?;
-        match &self.next {
-            Some(next) => writeln!(f, "next: {next}"),
-            None => Ok(()),
+        for next in &self.next {
+            writeln!(f, "next: {next}")?;
         }
+        Ok(())
     }
 }
 
@@ -93,7 +94,8 @@ pub struct Done {
 /// Signs what can be signed, and reports it.
 pub fn run(session: &mut Session<'_>, order: Order<'_>) -> Result<Outcome> {
     let store = order.store;
-    finish(store, sign(session, order)?)
+    let done = sign(session, order)?;
+    finish(store, done, session)
 }
 
 /// Signs what can be signed.
@@ -390,7 +392,7 @@ impl Failures {
     }
 }
 
-fn finish(store: &Store, done: Done) -> Result<Outcome> {
+fn finish(store: &Store, done: Done, session: &Session<'_>) -> Result<Outcome> {
     let (certificates, failures) = (done.reports, done.failures);
     let changed = certificates.iter().any(|report| report.changed);
     let exit = failures.exit(certificates.len());
@@ -399,7 +401,7 @@ fn finish(store: &Store, done: Done) -> Result<Outcome> {
         .find(|one| one.changed && one.host.is_some());
     let next = first
         .and_then(|one| one.host.as_deref())
-        .map(|host| report::invocation(store, &["emit-mc", host]) + " >> /etc/mail/sendmail.mc");
+        .map_or_else(Vec::new, |host| servers::wiring(store, host, session));
     let mut outcome = Outcome::of(&Reports {
         changed,
         certificates,

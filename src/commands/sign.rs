@@ -11,6 +11,7 @@ use super::batch::{self, Case, Signing};
 use super::issuance::{self, Plan};
 use super::issued::Report;
 use super::output;
+use super::servers;
 use super::session::Session;
 use super::several::{self, Order, Prepared};
 use crate::cli::Sign;
@@ -273,5 +274,8 @@ fn finish(
         output::write(path, certificate, store)?;
     }
     report.out = out;
+    if let Some(host) = host {
+        report.next = servers::wiring(store, host, session);
+    }
     Ok(Outcome::of(&report)?)
 }

@@ -151,6 +151,17 @@ impl MailServer {
         }
     }
 
+    /// The file that its lines can be appended to, where their place in it does not matter.
+    #[must_use]
+    pub fn appended_to(self) -> Option<&'static str> {
+        match self {
+            Self::Sendmail => Some("/etc/mail/sendmail.mc"),
+            Self::Postfix => Some("/etc/postfix/main.cf"),
+            Self::Dovecot => Some("/etc/dovecot/local.conf"),
+            Self::Exim | Self::Opensmtpd => None,
+        }
+    }
+
     /// What a comment in its configuration begins with.
     #[must_use]
     pub fn comment(self) -> &'static str {

@@ -139,6 +139,20 @@ fn every_servers_lines_can_be_appended_and_put_into_a_file() {
 }
 
 #[test]
+fn the_lines_of_the_servers_on_this_machine_come_next() {
+    let ca = Ca::new();
+    let programs = [("postfix", ""), ("dovecot", "")];
+    let ran = with_programs(&ca, &programs, &["issue", HOST, "--yes"]);
+    for (server, file) in [
+        ("postfix", "/etc/postfix/main.cf"),
+        ("dovecot", "/etc/dovecot/local.conf"),
+    ] {
+        let next = format!(" emit {server} {HOST} >> {file}\n");
+        assert!(ran.stdout.contains(&next), "{ran}");
+    }
+}
+
+#[test]
 fn hosts_and_keys_that_are_not_here_are_refused_for_every_server() {
     let ca = ca_with_host();
     for server in SERVERS {

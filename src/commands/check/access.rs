@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::finding::{Finding, Severity};
-use crate::commands::objections::{Judge, effect};
+use crate::commands::servers::{Judge, effect};
 use crate::mta::MailServer;
 use crate::mta::access::{Objection, Role, exim};
 use crate::report::shell_line;
@@ -166,19 +166,6 @@ pub fn of_servers(store: &Store, servers: &[MailServer], judge: &Judge) -> Resul
         }
     }
     Ok(found)
-}
-
-/// The servers whose programs are on this machine, Sendmail where there is none.
-pub fn servers_here(path: Option<&std::ffi::OsStr>) -> Vec<MailServer> {
-    let is_here = |server: &MailServer| {
-        let mut programs = server.programs().iter();
-        programs.any(|program| access::find_program(program, path).is_some())
-    };
-    let found: Vec<_> = MailServer::ALL.into_iter().filter(is_here).collect();
-    if found.is_empty() {
-        return vec![MailServer::Sendmail];
-    }
-    found
 }
 
 fn files_of_servers(store: &Store) -> Result<Vec<(Role, Access)>> {

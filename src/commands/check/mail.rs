@@ -9,8 +9,8 @@ use super::access;
 use super::finding::Finding;
 use super::sendmail;
 use crate::cli::Check as Args;
-use crate::commands::objections::Judge;
 use crate::commands::sendmail_files;
+use crate::commands::servers::{Judge, servers_here};
 use crate::commands::session::Session;
 use crate::mta::access::sendmail::Daemon;
 use crate::store::Store;
@@ -21,8 +21,7 @@ pub fn findings(args: &Args, store: &Store, session: &Session<'_>) -> Result<Vec
     let sources = sendmail_files::sources(&args.sendmail)?;
     let daemon = Daemon::of(&sendmail_files::of_daemon(&sources), &Account::own());
     let servers = if args.servers.is_empty() {
-        let path = session.context.variable("PATH");
-        access::servers_here(path.as_ref().map(AsRef::as_ref))
+        servers_here(session)
     } else {
         args.servers.clone()
     };

@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::version;
 use crate::cli::EmitServer;
-use crate::commands::objections::{Judge, effect};
 use crate::commands::sendmail_files::{build, of_daemon, sources};
+use crate::commands::servers::{Judge, effect};
 use crate::commands::session::Session;
 use crate::mta::access::sendmail::Daemon;
 use crate::mta::access::{Objection, Role};
@@ -31,8 +31,13 @@ pub const CA_AND_CRL: &str = "ca-crl.pem";
 #[derive(Debug, Error)]
 pub enum EmitServerError {
     /// Nobody said which of the hosts is meant.
-    #[error("HOST is missing, and the hosts whose keys are here are {}", List(.0))]
-    Ambiguous(Vec<String>),
+    #[error("HOST is missing, and the hosts whose keys are here are {}", List(.hosts))]
+    Ambiguous {
+        /// whose lines are asked for
+        server: MailServer,
+        /// the hosts
+        hosts: Vec<String>,
+    },
     /// There is no host at all.
     #[error("{} has no host with a key and a certificate", .0.display())]
     NoHosts(PathBuf),
@@ -98,7 +103,7 @@ pub fn run(server: MailServer, args: &EmitServer, session: &mut Session<'_>) -> 
         bail!(EmitServerError::OtherServer { server, named });
     }
     let store = session.open_store()?;
-    let name = choose(args, &store, session)?;
+    let name = choose(server, args, &store, session)?;
     let files = match &args.dir {
         Some(dir) => elsewhere(dir, &store, &name, args.key.as_deref())?,
         None => here(&store, &name, args.key.as_deref())?,
@@ -161,7 +166,12 @@ fn warn_of_old_key(host: &str, store: &Store, session: &mut Session<'_>) -> Resu
     Ok(())
 }
 
-fn choose(args: &EmitServer, store: &Store, session: &mut Session<'_>) -> Result<String> {
+fn choose(
+    server: MailServer,
+    args: &EmitServer,
+    store: &Store,
+    session: &Session<'_>,
+) -> Result<String> {
     if let Some(given) = &args.host {
         let host = hosts::file_name(&general_name::host_name(given)?)?;
         return Ok(host);
@@ -174,7 +184,10 @@ fn choose(args: &EmitServer, store: &Store, session: &mut Session<'_>) -> Result
     match known.len() {
         0 => bail!(EmitServerError::NoHosts(store.hosts.root().to_owned())),
         1 => Ok(known.remove(0)),
-        _ => bail!(EmitServerError::Ambiguous(known)),
+        _ => bail!(EmitServerError::Ambiguous {
+            server,
+            hosts: known
+        }),
     }
 }
 
