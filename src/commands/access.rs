@@ -8,9 +8,6 @@ use super::session::Session;
 use crate::cli::{Access, AccessPostfix, AccessSendmail, AccessTarget};
 use crate::mta::sendmail::access::AccessLines;
 use crate::mta::{Peer, postfix, sendmail};
-use crate::pki::certificate::Certificate;
-use crate::pki::public_key;
-use crate::pki::revocation::Reason;
 use crate::report::{self, Outcome};
 use crate::store::Store;
 
@@ -107,26 +104,11 @@ fn revoked(words: &[String], store: &Store) -> Result<Vec<Peer>> {
 }
 
 fn peer(one: &Selected, store: &Store) -> Result<Peer> {
-    let Some(certificate) = &one.certificate else {
+    let Some(peer) = one.peer() else {
         bail!(SelectionError::NotKept {
             path: store.certificate_path(&one.row.serial),
             subject: one.title(),
         });
     };
-    let Certificate {
-        issuer,
-        subject,
-        subject_public_key_info,
-        ..
-    } = certificate;
-    let reason = one.row.revocation.as_ref().map(|it| it.reason);
-    Ok(Peer {
-        name: one.host(),
-        serial: one.row.serial.to_string(),
-        issuer: issuer.clone(),
-        subject: subject.clone(),
-        fingerprint: certificate.fingerprint(),
-        key_fingerprint: public_key::fingerprint(subject_public_key_info),
-        is_compromised: reason == Some(Reason::KeyCompromise),
-    })
+    Ok(peer)
 }

@@ -13,7 +13,7 @@ use super::review::Review;
 use super::selection::{self, Selected};
 use super::session::Session;
 use crate::cli::Revoke;
-use crate::mta::revocation as mta;
+use crate::mta::{self, Peer};
 use crate::pki::general_name::GeneralName;
 use crate::pki::revocation::{Reason, Revocation};
 use crate::pki::serial::SerialNumber;
@@ -121,7 +121,7 @@ pub fn run(args: &Revoke, session: &mut Session<'_>) -> Result<Outcome> {
         reason: revocation.reason,
         revoked_at: revocation.date,
         compromised_at: revocation.compromised_at,
-        servers: servers(&fresh, &revoked, crl.is_some())?,
+        servers: servers(&fresh, &chosen, revocation.reason, crl.is_some())?,
         next: next(&fresh, &revoked, crl.as_ref()),
         revoked,
         crl,
@@ -248,12 +248,21 @@ fn described(store: &Store, one: &Selected) -> Result<Revoked> {
 }
 
 // Which servers read the CRL, and what the others need.
-fn servers(store: &Store, revoked: &[Revoked], has_crl: bool) -> Result<String> {
+fn servers(store: &Store, chosen: &[Selected], reason: Reason, has_crl: bool) -> Result<String> {
     if !has_crl {
         return Ok(String::new());
     }
-    let fingerprints: Vec<String> = revoked.iter().filter_map(|it| it.sha256.clone()).collect();
-    Ok(mta::lines(&store.settings.crl, &fingerprints)?)
+    let is_compromised = reason == Reason::KeyCompromise;
+    let peers = chosen.iter().filter_map(|one| {
+        Some(Peer {
+            is_compromised,
+            ..one.peer()?
+        })
+    });
+    Ok(mta::revocation::lines(
+        &store.settings.crl,
+        &peers.collect::<Vec<_>>(),
+    )?)
 }
 
 fn next(store: &Store, revoked: &[Revoked], crl: Option<&NewCrl>) -> Vec<String> {

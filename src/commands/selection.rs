@@ -11,12 +11,15 @@ use time::{Duration, OffsetDateTime};
 
 use super::batch;
 use super::session::Session;
+use crate::mta::Peer;
 use crate::pki::certificate::Certificate;
 use crate::pki::general_name;
 use crate::pki::hex;
 use crate::pki::key::EncodedKey;
 use crate::pki::pem_text;
+use crate::pki::public_key;
 use crate::pki::request::{Request, Strength};
+use crate::pki::revocation::Reason;
 use crate::pki::serial::SerialNumber;
 use crate::report::{self, List};
 use crate::store::hosts;
@@ -117,6 +120,21 @@ impl Selected {
             Some(certificate) => certificate.title(),
             None => self.row.subject.clone(),
         }
+    }
+
+    /// What mail servers know it by, where newcerts has it.
+    pub fn peer(&self) -> Option<Peer> {
+        let certificate = self.certificate.as_ref()?;
+        let reason = self.row.revocation.as_ref().map(|it| it.reason);
+        Some(Peer {
+            name: self.host(),
+            serial: self.row.serial.to_string(),
+            issuer: certificate.issuer.clone(),
+            subject: certificate.subject.clone(),
+            fingerprint: certificate.fingerprint(),
+            key_fingerprint: public_key::fingerprint(&certificate.subject_public_key_info),
+            is_compromised: reason == Some(Reason::KeyCompromise),
+        })
     }
 
     /// The CN of its subject for people, else its first name, without reading the certificate for it.

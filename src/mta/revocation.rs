@@ -4,14 +4,16 @@ use std::path::Path;
 
 use minijinja::context;
 
+use super::{Peer, postfix};
 use crate::templates;
 
-/// The lines for people: `crl` is the CRL in PEM, `fingerprints` are those of the revoked
-/// certificates (SHA-256 of the DER, as Postfix has them).
+/// The lines for people: `crl` is the CRL in PEM, `revoked` are those whose certificates are.
 ///
 /// # Errors
 /// When the template is wrong.
-pub fn lines(crl: &Path, fingerprints: &[String]) -> Result<String, minijinja::Error> {
-    let values = context! { crl => crl.to_string_lossy(), fingerprints => fingerprints.to_vec() };
+pub fn lines(crl: &Path, revoked: &[Peer]) -> Result<String, minijinja::Error> {
+    let refused = postfix::access::rejected(revoked).replace('\t', " ");
+    let refused: Vec<_> = refused.lines().map(str::to_owned).collect();
+    let values = context! { crl => crl.to_string_lossy(), refused };
     templates::render(templates::REVOKED, values)
 }

@@ -742,7 +742,7 @@ fn what_was_done_is_told_in_words_and_as_a_document() {
         ),
         "signed the CRL 01 with 1 revoked certificate, valid until 20".into(),
         format!("  PEM   {}\n", ca.file("crl/crl.pem")),
-        " REJECT revoked\n".into(),
+        format!(" REJECT certificate {serial} of {HOST} is revoked\n"),
         format!("issue {HOST} --replace\n"),
     ] {
         assert!(said.contains(&part), "{part}: {said}");
