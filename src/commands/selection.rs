@@ -21,6 +21,7 @@ use crate::pki::public_key;
 use crate::pki::request::{Request, Strength};
 use crate::pki::revocation::Reason;
 use crate::pki::serial::SerialNumber;
+use crate::pki::text;
 use crate::report::{self, List};
 use crate::store::hosts;
 use crate::store::register::{Recorded, RegisterError, Status};
@@ -127,7 +128,7 @@ impl Selected {
         let certificate = self.certificate.as_ref()?;
         let reason = self.row.revocation.as_ref().map(|it| it.reason);
         Some(Peer {
-            name: self.host(),
+            name: text::sentence(&self.host()),
             serial: self.row.serial.to_string(),
             issuer: certificate.issuer.clone(),
             subject: certificate.subject.clone(),
