@@ -268,7 +268,7 @@ fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
             Some(given) => files::absolute(given)?,
             None => files::absolute(&folder)?.join(KEY),
         },
-        crl: files::absolute(&store.settings.crl)?,
+        crl: crl(store)?,
         crl_path: files::absolute(&store.settings.crl_dir)?,
         ca_and_crl: None,
     };
@@ -286,6 +286,13 @@ fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
         });
     }
     Ok(files)
+}
+
+// There may be no CRL yet, and no directory for it.
+fn crl(store: &Store) -> Result<PathBuf, FileError> {
+    let path = &store.settings.crl;
+    files::absolute(path)
+        .or_else(|_| std::path::absolute(path).map_err(|error| FileError::new("find", path, error)))
 }
 
 fn read_key(path: &Path) -> Result<PrivateKey> {
