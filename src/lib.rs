@@ -83,7 +83,7 @@ fn usage(mut error: clap::Error, argv: &[OsString], context: &mut Context) -> Ex
     let text = lines.join("\n");
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            if let Err(error) = report::write_out(&text, context) {
+            if let Err(error) = report::write_out(text.as_bytes(), context) {
                 let sentence = format!("cannot write to standard output: {error}");
                 report::say("error", &sentence, context);
                 return Exit::Refused;
@@ -93,7 +93,7 @@ fn usage(mut error: clap::Error, argv: &[OsString], context: &mut Context) -> Ex
         _ if has("--nagios") => {
             // To a monitoring system, 2 says that something is critical.
             let line = commands::unknown(&first_sentence(&text));
-            let _ = report::write_out(&line, context);
+            let _ = report::write_out(line.as_bytes(), context);
             Exit::Plugin(Plugin::Unknown)
         }
         _ if has("--json") => {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::cli::{Global, STANDARD_CA};
 use crate::context::Context;
@@ -37,6 +38,8 @@ enum Output {
     Drawing(String),
     /// what `--quiet` and `--json` leave as it is
     File(String),
+    /// the same of what is no text, and may hold a private key
+    Octets(Zeroizing<Vec<u8>>),
 }
 
 impl Outcome {
@@ -83,6 +86,12 @@ impl Outcome {
     #[must_use]
     pub fn file(text: String) -> Self {
         Self::new(Output::File(text))
+    }
+
+    /// The same of a file that is no text, and may hold a private key.
+    #[must_use]
+    pub fn octets(octets: Zeroizing<Vec<u8>>) -> Self {
+        Self::new(Output::Octets(octets))
     }
 
     /// Nothing more to print than a [`Listing`] did.
@@ -213,13 +222,14 @@ impl<'a> Listing<'a> {
 /// When standard output cannot be written, except that its reader is gone.
 pub fn print(outcome: &Outcome, global: &Global, context: &mut Context) -> io::Result<()> {
     let text: Cow<'_, str> = match &outcome.output {
+        Output::Octets(octets) => return write_out(octets, context),
         Output::File(text) => text.into(),
         Output::Report { data, .. } if global.json => format!("{data:#}\n").into(),
         _ if global.quiet => return Ok(()),
         Output::Report { words, .. } | Output::Words(words) => text::for_terminal(words).into(),
         Output::Drawing(drawing) => drawing.into(),
     };
-    write_out(&text, context)
+    write_out(text.as_bytes(), context)
 }
 
 /// Prints a failure: for people on standard error, with `--json` on standard output.
@@ -232,7 +242,7 @@ pub fn print_failure(failure: &Failure, json: bool, context: &mut Context) {
     } = failure;
     if json {
         let document = json!({ "changed": changed, "error": error, "hint": hint });
-        let _ = write_out(&format!("{document:#}\n"), context);
+        let _ = write_out(format!("{document:#}\n").as_bytes(), context);
     } else {
         say("error", error, context);
         if let Some(hint) = hint {
@@ -251,10 +261,10 @@ pub fn say(word: &str, sentence: &str, context: &mut Context) {
 ///
 /// # Errors
 /// When it cannot be written for another reason.
-pub fn write_out(text: &str, context: &mut Context) -> io::Result<()> {
+pub fn write_out(octets: &[u8], context: &mut Context) -> io::Result<()> {
     let written = context
         .stdout
-        .write_all(text.as_bytes())
+        .write_all(octets)
         .and_then(|()| context.stdout.flush());
     unless_reader_is_gone(written)
 }

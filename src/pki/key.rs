@@ -30,6 +30,7 @@ use super::public_key::{Curve, PublicKeyKind, oid_name, rsa_size};
 use super::stack;
 
 mod curve;
+pub mod pkcs12;
 #[cfg(test)]
 mod tests;
 mod traditional;
