@@ -254,6 +254,18 @@ Examples:
     /// They go to standard output and nothing else does, so that they can be appended to a table.
     /// What to run next is told on standard error.
     Access(Access),
+    /// Bring what a mail host needs to where its mail server reads it
+    ///
+    /// Into DIR go the CA's certificate, the CRL, and the host's certificate and key, under the names
+    /// that they have in the CA directory, so that `emit SERVER HOST --dir DIR` names them. With - for
+    /// DIR, all that is a tar on standard output. Of a host whose key lives elsewhere, all but the key.
+    ///
+    /// Run again, only what has changed is written; certificate and key change by one rename. A key
+    /// that is there keeps its owner and mode unless something else is said. It can be a deploy hook:
+    /// `renew --deploy-hook 'mailca export "$MAILCA_HOST" DIR'`.
+    ///
+    /// With --pkcs12, the key and the certificates go into one file for a mail client instead.
+    Export(Export),
     /// Say whether a certificate is good, and why not
     ///
     /// Looked at, a line each: the chain to a trusted CA and that CA itself, the validity, the host
@@ -758,6 +770,39 @@ pub struct AccessPostfix {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  mailca export mail.example.com /etc/exim4/mailca --for exim
+  mailca export mx2.example.com - | ssh root@mx2 tar -C /etc/mail/CA -xpf -
+  mailca export alice.example.com alice.p12 --pkcs12")]
+pub struct Export {
+    /// The mail host
+    #[arg(value_name = "HOST")]
+    pub host: String,
+    /// The directory, made where it is missing; - for a tar on standard output; with --pkcs12 the file to be made
+    #[arg(value_name = "DIR|-", value_hint = ValueHint::AnyPath)]
+    pub to: PathBuf,
+    /// Give the key the owner and mode that this mail server needs: sendmail, postfix, exim, dovecot or opensmtpd
+    #[arg(long = "for", value_name = "SERVER")]
+    pub server: Option<MailServer>,
+    /// Whose the key is [default: as it is there, else yours]
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub owner: Option<String>,
+    /// The key's mode, such as 640 [default: as it is there, else 600]
+    #[arg(long, value_name = "MODE", value_parser = octal)]
+    pub mode: Option<u32>,
+    /// Make a PKCS#12 file with the key and the certificates
+    #[arg(long, conflicts_with_all = ["server", "owner", "mode"])]
+    pub pkcs12: bool,
+    /// Protect it by what old programs know: 3DES and SHA-1
+    #[arg(long, requires = "pkcs12")]
+    pub legacy: bool,
+    /// Read its passphrase from the first line of PATH, or of standard input (-)
+    #[arg(long, value_name = "PATH|-", requires = "pkcs12", value_hint = ValueHint::FilePath)]
+    pub pkcs12_passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
   mailca verify mail.example.com --host mail.example.com
   mailca verify 765D48FAD58FD22F --at 2027-06-01T00:00:00Z
   mailca verify mx1.pem --key mx1.key --purpose server
@@ -823,6 +868,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     parsed
         .and_then(|duration| Duration::try_from(duration).ok())
         .ok_or_else(|| "durations are written as 30d or 12h".into())
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| "modes are written as 640".into())
 }
 
 fn unit_name(text: &str) -> Result<String, String> {

@@ -7,6 +7,7 @@ use anyhow::Error;
 use super::access::AccessError;
 use super::emit::server::EmitServerError;
 use super::emit::systemd::EmitSystemdError;
+use super::export::{ExportRefusal, OwnerError, Pkcs12Refusal};
 use super::issuance::Refusal;
 use super::issue::IssueRefusal;
 use super::new_crl::CrlRefusal;
@@ -116,6 +117,9 @@ fn hint(cause: &Cause, ca: Place<'_>) -> Option<String> {
             error.and_then(|error| selection(error, ca))
         })
         .or_else(|| cause.downcast_ref().map(|error| access(error, ca)))
+        .or_else(|| cause.downcast_ref().map(|error| export(error, ca)))
+        .or_else(|| cause.downcast_ref().map(owner))
+        .or_else(|| cause.downcast_ref().map(|error| pkcs12(error, ca)))
         .or_else(|| cause.downcast_ref().and_then(revoke))
         .or_else(|| cause.downcast_ref().map(|error| crl(error, ca)))
         .or_else(|| cause.downcast_ref().map(output))
@@ -619,6 +623,40 @@ fn selection(error: &SelectionError, ca: Place<'_>) -> Option<String> {
         }
         SelectionError::NotRevoked { .. } => Some(invocation(ca, &["list", "--state", "revoked"])),
         SelectionError::NoKey(_) | SelectionError::KeyNotFound(_) => None,
+    }
+}
+
+fn export(error: &ExportRefusal, ca: Place<'_>) -> String {
+    match error {
+        ExportRefusal::NotValid { host, .. } => invocation(ca, &["renew", host]),
+        ExportRefusal::InCa { .. } => "name another directory, such as /etc/mail/mailca".into(),
+        ExportRefusal::OtherCa { .. } => "name a directory of its own for each CA".into(),
+        ExportRefusal::Writable(entry) => {
+            let path = entry.path.to_string_lossy();
+            shell_line(&["chmod", "go-w", &path])
+        }
+        ExportRefusal::Terminal => "send it through a pipe, or name a directory".into(),
+    }
+}
+
+fn owner(error: &OwnerError) -> String {
+    match error {
+        OwnerError::NoUser(_) | OwnerError::NoGroup(_) => {
+            "say --owner USER:GROUP, or export a tar (-) and unpack it where they are known".into()
+        }
+        OwnerError::NotAllowed { .. } => "run it as root, or without --owner and --for".into(),
+        OwnerError::Open(_) => "say --mode 600, or 640 for a group that may read it".into(),
+    }
+}
+
+fn pkcs12(error: &Pkcs12Refusal, ca: Place<'_>) -> String {
+    match error {
+        Pkcs12Refusal::NotHere { host, .. } => invocation(ca, &["issue", host]),
+        Pkcs12Refusal::Exists(path) => {
+            let path = path.to_string_lossy();
+            shell_line(&["mv", &path, &format!("{path}.old")])
+        }
+        Pkcs12Refusal::Terminal => "send it through a pipe, or name a file".into(),
     }
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod crl;
 mod emit;
+mod export;
 pub mod failure;
 #[cfg(test)]
 mod faults;
@@ -78,6 +79,7 @@ pub fn run(cli: Cli, context: &mut Context) -> Result<Outcome> {
         Command::Emit(args) => emit::run(&args, &mut session),
         Command::EmitMc(args) => emit::server::run(MailServer::Sendmail, &args, &mut session),
         Command::Access(args) => access::run(&args, &mut session),
+        Command::Export(args) => export::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -1,6 +1,6 @@
 //! What commands share: the CA directory they were told, and the questions they ask.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Error, Result, bail};
@@ -248,18 +248,47 @@ impl<'a> Session<'a> {
         if let Some(found) = self.given_passphrase()? {
             return Ok(found);
         }
-        if !self.context.terminal.is_present() {
-            bail!(AnswerError::NoTerminal {
+        let mut typed = self.ask_new_passphrase(
+            "Passphrase for the new CA key",
+            AnswerError::NoTerminal {
                 what: "a passphrase for the CA key",
                 option: "--passphrase-file, or --no-passphrase",
-            });
-        }
-        let mut typed = self
-            .context
-            .terminal
-            .new_secret("Passphrase for the new CA key", "The same again")?;
-        passphrase::check(&typed, Source::Typed)?;
+            },
+        )?;
         Ok(Passphrase::new(std::mem::take(&mut *typed)))
+    }
+
+    /// The passphrase for a file that holds a key and leaves the CA: the first line of `given`, a
+    /// file or standard input (-), or asked for twice.
+    pub fn export_passphrase(&mut self, given: Option<&Path>) -> Result<Passphrase> {
+        let nothing = |_: &str| None;
+        let sources = Sources::from_environment(given.map(Path::to_owned), None, &nothing);
+        let found = sources.read(&mut self.context.stdin)?;
+        let mut passphrase = match found {
+            Some(found) => found,
+            None => self.ask_new_passphrase(
+                "Passphrase for the file",
+                AnswerError::NoTerminal {
+                    what: "a passphrase for the file",
+                    option: "--pkcs12-passphrase-file",
+                },
+            )?,
+        };
+        Ok(Passphrase::new(std::mem::take(&mut *passphrase)))
+    }
+
+    fn ask_new_passphrase(
+        &mut self,
+        question: &str,
+        nobody: AnswerError,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        let terminal = &mut self.context.terminal;
+        if !terminal.is_present() {
+            bail!(nobody);
+        }
+        let typed = terminal.new_secret(question, "The same again")?;
+        passphrase::check(&typed, Source::Typed)?;
+        Ok(typed)
     }
 
     /// The passphrase that an option, the environment or systemd gives, without a question.

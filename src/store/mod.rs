@@ -11,6 +11,7 @@ pub mod index;
 pub mod issuers;
 pub mod journal;
 pub mod layout;
+pub mod package;
 pub mod register;
 pub mod renewal;
 pub mod repair;

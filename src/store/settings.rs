@@ -225,6 +225,17 @@ impl Settings {
         below.unwrap_or(path)
     }
 
+    /// Where a file of the CA lies in another directory that is laid out as this one, from its root:
+    /// as here, or by its name alone where it is not below the root.
+    #[must_use]
+    pub fn elsewhere(&self, path: &Path) -> PathBuf {
+        let path = self.from_root(path);
+        if path.is_relative() {
+            return path;
+        }
+        path.file_name().unwrap_or_default().into()
+    }
+
     fn read_values(&mut self) -> Result<(), SettingsError> {
         if let Some(days) = self.get("default_days") {
             self.default_days = days

@@ -182,6 +182,15 @@ impl Folder {
         allowed("unlink", &self.path.join(name), 0)?;
         Ok(unlinkat(&self.handle, name, AtFlags::empty())?)
     }
+
+    /// Removes an empty directory in it.
+    ///
+    /// # Errors
+    /// When it is not empty or not there, or the system refuses.
+    pub fn remove_dir(&self, name: &OsStr) -> io::Result<()> {
+        allowed("rmdir", &self.path.join(name), 0)?;
+        Ok(unlinkat(&self.handle, name, AtFlags::REMOVEDIR)?)
+    }
 }
 
 impl AsFd for Folder {

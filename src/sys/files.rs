@@ -74,7 +74,7 @@ pub enum SecretError {
     Exposed(#[from] Exposed),
 }
 
-type Result<T> = std::result::Result<T, FileError>;
+pub(super) type Result<T> = std::result::Result<T, FileError>;
 
 // Certificates, requests and keys have a few kilobytes; what is larger is something else.
 const LARGEST: u64 = 1 << 20;
@@ -844,7 +844,7 @@ fn give_as_before(file: impl AsFd, path: &Path, old: Owner) -> io::Result<()> {
 }
 
 // One fixed name, so that what a dead process left is overwritten and not collected.
-fn temporary(name: &OsStr) -> OsString {
+pub(super) fn temporary(name: &OsStr) -> OsString {
     format!(".{}.mailca", name.to_string_lossy()).into()
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{Group, Uid, User};
 
 use super::files::FileError;
 
@@ -39,4 +39,13 @@ pub fn user_name(uid: u32) -> String {
         Ok(Some(user)) => user.name,
         _ => uid.to_string(),
     }
+}
+
+/// The number of a group by its name, or the number that is given as text; `None` where this machine
+/// has no such group.
+#[must_use]
+pub fn group_number(name: &str) -> Option<u32> {
+    let by_number = || Group::from_gid(name.parse::<u32>().ok()?.into()).ok()?;
+    let group = Group::from_name(name).ok().flatten().or_else(by_number)?;
+    Some(group.gid.as_raw())
 }

@@ -13,3 +13,4 @@ pub mod progress;
 pub mod prompt;
 pub mod screen;
 pub mod signals;
+pub mod tree;

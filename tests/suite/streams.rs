@@ -433,6 +433,7 @@ fn every_command_has_a_manual_page_that_man_accepts() {
         "access",
         "access-sendmail",
         "access-postfix",
+        "export",
         "verify",
         "completions",
         "man",

@@ -433,6 +433,30 @@ fn issue_asks_for_the_host_the_confirmation_and_the_passphrase_once() {
 }
 
 #[test]
+fn export_asks_twice_for_a_files_passphrase_and_puts_no_tar_on_the_screen() {
+    let Some(terminal) = Terminal::with_ca() else {
+        return;
+    };
+    terminal.issue_meanwhile("mx1.example.org");
+    terminal.start("mailca --ca CA export mx1.example.org mx1.p12 --pkcs12");
+    terminal.answer("Passphrase for the file:", PASSPHRASE);
+    terminal.answer(AGAIN, PASSPHRASE);
+    assert_shows(
+        &terminal.exits("0"),
+        &["wrote mx1.p12, the key and certificate "],
+    );
+    let read = ["pkcs12", "-in", "mx1.p12", "-passin", "file:pass", "-noenc"];
+    terminal.dir.openssl(&read);
+    for words in ["-", "- --pkcs12"] {
+        terminal.start(&format!("mailca --ca CA export mx1.example.org {words}"));
+        assert_shows(
+            &terminal.exits("1"),
+            &["is not for a terminal\nhint: send it through a pipe"],
+        );
+    }
+}
+
+#[test]
 fn revoke_shows_what_it_is_about_and_asks() {
     let Some(terminal) = Terminal::with_ca() else {
         return;

@@ -21,11 +21,9 @@ use crate::pki::public_key::PublicKeyKind;
 use crate::report::{self, List, Outcome};
 use crate::store::Store;
 use crate::store::hosts::{self, CERT, CHAIN, HostError, KEY};
+use crate::store::package::CA_AND_CRL;
 use crate::sys::access::{Access, Account};
 use crate::sys::files::{self, FileError};
-
-/// The CA's certificate and the CRL in one file of an exported directory.
-pub const CA_AND_CRL: &str = "ca-crl.pem";
 
 /// Why no lines are printed.
 #[derive(Debug, Error)]
@@ -200,19 +198,11 @@ fn elsewhere(
 ) -> Result<Files, FileError> {
     let folder = dir.join("hosts").join(host);
     let settings = &store.settings;
-    let there = |path: &Path| {
-        let path = settings.from_root(path);
-        let is_below = path.is_relative();
-        dir.join(if is_below {
-            &path
-        } else {
-            Path::new(path.file_name().unwrap_or_default())
-        })
-    };
+    let there = |path: &Path| dir.join(settings.elsewhere(path));
     let crl_path = there(&settings.crl_dir);
     Ok(Files {
         ca_path: dir.to_owned(),
-        ca: there(&trusted(store)?),
+        ca: there(&store.trusted_path()?),
         certificate: folder.join(CERT),
         chain: folder.join(CHAIN),
         key: key.map_or_else(|| folder.join(KEY), Path::to_owned),
@@ -220,11 +210,6 @@ fn elsewhere(
         ca_and_crl: Some(crl_path.join(CA_AND_CRL)),
         crl_path,
     })
-}
-
-fn trusted(store: &Store) -> Result<PathBuf, FileError> {
-    let whole = store.trust_file()?;
-    Ok(whole.unwrap_or_else(|| store.settings.certificate.clone()))
 }
 
 // What keeps a server from trusting those whom an intermediate CA certified.
@@ -261,7 +246,7 @@ fn here(store: &Store, host: &str, key: Option<&Path>) -> Result<Files> {
     let certificate = store.hosts.certificate(host)?.ok_or_else(not_here)?;
     let files = Files {
         ca_path: files::absolute(&store.settings.root)?,
-        ca: files::absolute(&trusted(store)?)?,
+        ca: files::absolute(&store.trusted_path()?)?,
         certificate: files::absolute(&folder)?.join(CERT),
         chain: files::absolute(&folder)?.join(CHAIN),
         key: match key {

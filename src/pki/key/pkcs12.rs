@@ -28,8 +28,8 @@ const MAC_ROUNDS: u32 = 50_000;
 /// Why no file can be made.
 #[derive(Debug, Error)]
 pub enum Pkcs12Error {
-    /// Its characters become UTF-16 there.
-    #[error("the passphrase for the PKCS#12 file is not UTF-8")]
+    /// Its characters have 16 bits there.
+    #[error("the passphrase for a PKCS#12 file consists of characters up to U+FFFF")]
     Passphrase,
     /// The format has no place for something.
     #[error("the PKCS#12 file cannot be made: {0}")]
@@ -41,7 +41,7 @@ impl PrivateKey {
     /// passphrase, in DER. `name` is what clients call it.
     ///
     /// # Errors
-    /// When the passphrase is not UTF-8.
+    /// When the passphrase is not UTF-8, or has characters that UTF-16 needs two units for.
     pub fn to_pkcs12(
         &self,
         name: &str,
@@ -50,6 +50,9 @@ impl PrivateKey {
         protection: Protection,
     ) -> Result<Zeroizing<Vec<u8>>, Pkcs12Error> {
         let passphrase = str::from_utf8(&passphrase.0).map_err(|_| Pkcs12Error::Passphrase)?;
+        if passphrase.chars().any(|c| u32::from(c) > 0xFFFF) {
+            return Err(Pkcs12Error::Passphrase);
+        }
         // The format has characters of 16 bits only.
         let name: String = name.chars().filter(|c| u32::from(*c) < 0x1_0000).collect();
         let (encryption, rounds, mac) = match protection {
