@@ -360,11 +360,23 @@ impl Name {
     /// The name as index.txt has it (OpenSSL's `X509_NAME_oneline`).
     #[must_use]
     pub fn oneline(&self) -> String {
+        self.oneline_within(usize::MAX)
+    }
+
+    /// As much of it as OpenSSL writes into a buffer of `room` bytes: the attributes before the
+    /// first that does not fit.
+    #[must_use]
+    pub fn oneline_within(&self, room: usize) -> String {
         let mut out = String::new();
         for rdn in &self.rdns {
             for (position, attribute) in rdn.iter().enumerate() {
+                let before = out.len();
                 out.push(if position == 0 { '/' } else { '+' });
                 attribute.write_oneline(&mut out);
+                if out.len() > room {
+                    out.truncate(before);
+                    return out;
+                }
             }
         }
         out

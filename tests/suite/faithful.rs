@@ -2,7 +2,7 @@
 //! its bytes and nothing it should not have, or one refusal.
 
 mod cases;
-mod der;
+pub mod der;
 mod public;
 mod workshop;
 

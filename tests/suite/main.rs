@@ -37,6 +37,7 @@ mod revocation;
 mod revoke;
 mod secrets;
 mod sendmail;
+mod sendmail_access;
 mod several;
 mod show;
 mod status;

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,9 @@ define(`confDELIVERY_MODE', `queueonly')dnl
 MAILER(`local')dnl
 MAILER(`smtp')dnl
 ";
+
+/// Stands for the port of another Sendmail, which nobody knows before both have been started.
+pub const OTHER_PORT: &str = "OTHER_PORT";
 
 /// A Sendmail on a port of its own of 127.0.0.1, which ends with the value,
 /// and with the thread that started it.
@@ -229,6 +232,60 @@ impl Sendmail {
             .to_owned()
     }
 
+    /// What Sendmail answers a client with this certificate and key that wants to send a mail on
+    /// to somewhere else. The client comes from another address than 127.0.0.1, which may always
+    /// do so.
+    #[track_caller]
+    pub fn answer_to_relaying(&self, from: &str, certificate_and_key: Option<[&str; 2]>) -> String {
+        let from = format!("{from}:0");
+        let mut options = vec!["-bind", &from];
+        if let Some([certificate, key]) = certificate_and_key {
+            options.extend(["-cert", certificate, "-key", key]);
+        }
+        let mut smtp = Smtp::starttls(self.port, &options).expect("STARTTLS");
+        let mut said = String::new();
+        for line in [
+            "EHLO client.example.test",
+            "MAIL FROM:<>",
+            "RCPT TO:<a@far.example.test>",
+        ] {
+            said = smtp.say(line).expect("an answer").join("\n");
+            if !said.starts_with('2') {
+                break;
+            }
+        }
+        let _ = smtp.say("QUIT");
+        said
+    }
+
+    /// Puts a mail from nobody into its queue, as a client on its own machine.
+    #[track_caller]
+    pub fn submit(&self, to: &str) {
+        let mut smtp = Smtp::connect(self.port).expect("a connection");
+        for line in [
+            "EHLO localhost",
+            "MAIL FROM:<>",
+            &format!("RCPT TO:<{to}>"),
+            "DATA",
+            "Subject: test\r\n\r\n.",
+            "QUIT",
+        ] {
+            let said = smtp.say(line).expect("an answer");
+            assert!(said[0].starts_with(['2', '3']), "{said:?}\n{}", self.log());
+        }
+    }
+
+    /// Tries once to deliver what is in its queue. Where its sendmail.mc has [`OTHER_PORT`], the
+    /// other one listens.
+    #[track_caller]
+    pub fn run_queue(&self, other: &Self) {
+        let cf = self.dir.read("sendmail.cf");
+        let cf = cf.replace(OTHER_PORT, &other.port.to_string());
+        self.dir.write("queue.cf", &cf);
+        let mut command = command(self.user, &self.dir, "queue.cf", self.port, self.at);
+        run(command.arg("-qf"));
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.daemon)
     }
@@ -246,9 +303,22 @@ impl Drop for Sendmail {
     }
 }
 
-/// Starts the daemon in the foreground. Options on the command line win over
-/// those of the .cf, so any sendmail.mc keeps to its private place.
+/// Starts the daemon in the foreground.
 fn daemon(user: User, dir: &TestDir, port: u16, at: Option<OffsetDateTime>) -> Child {
+    let output = fs::File::create(dir.path().join("output")).expect("create a file");
+    command(user, dir, "sendmail.cf", port, at)
+        .arg("-bD")
+        .stdout(output.try_clone().expect("duplicate a file"))
+        .stderr(output)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("start Sendmail")
+}
+
+/// Sendmail with its private places. Options on the command line win over those of the .cf, so any
+/// sendmail.mc keeps to them.
+fn command(user: User, dir: &TestDir, cf: &str, port: u16, at: Option<OffsetDateTime>) -> Command {
     let mut options = vec![
         format!("DaemonPortOptions=Addr=127.0.0.1,Port={port}"),
         format!("QueueDirectory={}", dir.file("queue")),
@@ -265,14 +335,13 @@ fn daemon(user: User, dir: &TestDir, port: u16, at: Option<OffsetDateTime>) -> C
     if !user.is_root() {
         options.push(format!("TrustedUser={}", user.uid));
     }
-    let output = fs::File::create(dir.path().join("output")).expect("create a file");
     // pdeathsig ends the daemon even if the suite is killed. It would be lost
     // at the program's set-group-ID bit, and so would the preloaded library.
     let mut command = dir.command("setpriv");
     command
         .args(["--no-new-privs", "--pdeathsig", "KILL"])
         .arg(find("sendmail").expect("Sendmail"))
-        .args(["-bD", "-C", &dir.file("sendmail.cf")])
+        .args(["-C", &dir.file(cf)])
         .args(["-D", &dir.file("log"), "-d89.8"]);
     for option in &options {
         command.args(["-O", option]);
@@ -281,13 +350,8 @@ fn daemon(user: User, dir: &TestDir, port: u16, at: Option<OffsetDateTime>) -> C
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LD_PRELOAD", dir.path().join(LIBRARY))
-        .envs(at.map(|at| (clock::VARIABLE, clock::text(at))))
-        .stdout(output.try_clone().expect("duplicate a file"))
-        .stderr(output)
-        .stdin(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .expect("start Sendmail")
+        .envs(at.map(|at| (clock::VARIABLE, clock::text(at))));
+    command
 }
 
 /// Ends the greeting, and tells this Sendmail from any other.
