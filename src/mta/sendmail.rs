@@ -12,23 +12,47 @@ use super::lines::plain;
 use super::{Host, Lines, LinesError, MailServer, Version};
 use crate::templates;
 
+// The first versions with confCRL and confCRL_PATH (release notes).
+const CRL: Version = Version(8, 13);
+const CRL_PATH: Version = Version(8, 16);
+
 /// The lines for sendmail.mc: first an empty one, since a file may end in `dnl` without a line
 /// end, and that would swallow the first of them.
 ///
 /// # Errors
 /// When a path is not absolute, or has something that m4 would expand.
-pub fn lines(host: &Host, _version: Version) -> Result<Lines, LinesError> {
+pub fn lines(host: &Host, version: Version) -> Result<Lines, LinesError> {
     let files = &host.files;
+    let has_crl_path = version >= CRL_PATH;
+    let has_crl = version >= CRL && !has_crl_path;
+    let if_known = |is_known: bool, path| is_known.then(|| quotable(path)).transpose();
     let values = context! {
+        host => &host.name,
+        reload => MailServer::Sendmail.reload(),
         ca_path => quotable(&files.ca_path)?,
         ca => quotable(&files.ca)?,
         certificate => quotable(&files.certificate)?,
         key => quotable(&files.key)?,
-        crl_path => quotable(&files.crl_path)?,
+        crl_path => if_known(has_crl_path, &files.crl_path)?,
+        crl => if_known(has_crl, &files.crl)?,
+    };
+    let warning = if has_crl {
+        Some(format!(
+            "Sendmail {version} reads {} only when it starts, so a revocation counts after: {}; \
+             without that file it accepts what is revoked",
+            files.crl.display(),
+            MailServer::Sendmail.reload().unwrap_or_default()
+        ))
+    } else if version < CRL {
+        Some(format!(
+            "Sendmail {version} reads no CRL, and accepts what is revoked"
+        ))
+    } else {
+        None
     };
     Ok(Lines {
         text: templates::render(templates::SENDMAIL_MC, values)?,
-        warnings: Vec::new(),
+        warnings: warning.into_iter().collect(),
     })
 }
 
@@ -155,12 +179,35 @@ mod tests {
     #[test]
     fn the_lines_begin_with_an_empty_one_and_stand_between_marks() {
         let lines = lines("/k").unwrap();
-        assert!(
-            lines
-                .starts_with("\ndnl mailca: begin\ndefine(`confCACERT_PATH', `/etc/mail/CA')dnl\n")
-        );
+        assert!(lines.starts_with("\ndnl mailca: begin\ndnl a; "), "{lines}");
         assert!(lines.ends_with("dnl mailca: end\n"));
         assert_eq!(lines.matches("`/k'").count(), 2);
+    }
+
+    #[test]
+    fn each_version_has_the_crl_that_it_reads() {
+        for (version, line) in [
+            (Version(8, 11), None),
+            (Version(8, 12), None),
+            (
+                Version(8, 13),
+                Some("`confCRL', `/etc/mail/CA/crl/crl.pem'"),
+            ),
+            (
+                Version(8, 15),
+                Some("`confCRL', `/etc/mail/CA/crl/crl.pem'"),
+            ),
+            (Version(8, 16), Some("`confCRL_PATH', `/etc/mail/CA/crl'")),
+            (Version(8, 18), Some("`confCRL_PATH', `/etc/mail/CA/crl'")),
+        ] {
+            let Lines { text, warnings } =
+                super::lines(&Host::in_ca("/etc/mail/CA"), version).unwrap();
+            let crl: Vec<_> = text.lines().filter(|one| one.contains("CRL")).collect();
+            let expected = line.map(|line| format!("define({line})dnl"));
+            assert_eq!(crl, Vec::from_iter(&expected), "{version}");
+            assert_eq!(warnings.is_empty(), version >= CRL_PATH, "{warnings:?}");
+            assert!(!text.contains("\n\n"), "{text}");
+        }
     }
 
     #[test]

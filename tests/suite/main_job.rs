@@ -234,6 +234,42 @@ fn a_revoked_relay_is_refused_at_once_and_without_a_restart() {
 }
 
 #[test]
+fn the_lines_for_sendmail_8_15_have_a_crl_that_counts_after_a_reload() {
+    if !tools() {
+        return;
+    }
+    let ca = Ca::new();
+    for host in [HOST, "relay.example.test"] {
+        ca.ok(&["issue", host, "--yes"]);
+    }
+    ca.ok(&["crl"]);
+    let emitted = ca.ok(&["emit", "sendmail", HOST, "--for", "sendmail-8.15"]);
+    let file = ca.file("crl/crl.pem");
+    let warning = format!(
+        "warning: Sendmail 8.15 reads {file} only when it starts, so a revocation counts after: \
+         systemctl reload sendmail; without that file it accepts what is revoked\n"
+    );
+    assert!(emitted.stderr.contains(&warning), "{emitted}");
+    let mut sendmail = Sendmail::start(User::me(), &(BASE_MC.to_owned() + &emitted.stdout));
+    let verdict = |sendmail: &Sendmail| {
+        let file = |name| ca.file(&format!("hosts/relay.example.test/{name}"));
+        sendmail.verdict_on(Some([&file("cert.pem"), &file("key.pem")]))
+    };
+    ca.ok(&["revoke", "relay.example.test", "--yes"]);
+    assert_eq!(verdict(&sendmail), "OK");
+    sendmail.reload();
+    assert_eq!(verdict(&sendmail), "FAIL", "{}", sendmail.log());
+    ca.write("crl/crl.pem", "");
+    sendmail.reload();
+    assert_eq!(verdict(&sendmail), "OK");
+
+    let oldest = ca.ok(&["emit", "sendmail", HOST, "--for", "sendmail-8.12"]);
+    assert!(oldest.stderr.contains("reads no CRL"), "{oldest}");
+    let sendmail = Sendmail::start(User::me(), &(BASE_MC.to_owned() + &oldest.stdout));
+    assert_starttls(&sendmail, &ca.file("cacert.pem"));
+}
+
+#[test]
 fn a_key_that_does_not_fit_its_certificate_gives_no_lines() {
     let ca = Ca::new();
     ca.ok(&["issue", HOST, "--yes"]);

@@ -213,7 +213,8 @@ fn results_are_on_standard_output_and_all_else_is_not() {
     assert_eq!((&*ran.stdout, &*ran.stderr), ("", ""));
     let ran = ca.ok(&["emit-mc", HOST, "--json"]);
     assert!(
-        ran.stdout.starts_with("\ndnl mailca: begin\ndefine("),
+        ran.stdout
+            .starts_with("\ndnl mailca: begin\ndnl mail.example.test; "),
         "{ran}"
     );
     assert!(ran.stdout.ends_with("\ndnl mailca: end\n"), "{ran}");
