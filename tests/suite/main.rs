@@ -11,6 +11,7 @@ mod directories;
 mod docs;
 mod emit;
 mod export;
+mod exim;
 mod faithful;
 mod full_disk;
 mod hostile;

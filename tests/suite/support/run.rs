@@ -158,6 +158,7 @@ pub fn find(tool: &str) -> Option<PathBuf> {
             return Some(file).filter(|file| file.is_file());
         }
         "exim" => return below_target("exim/usr/sbin/exim4"),
+        "update-exim4.conf" => return below_target("exim/usr/sbin/update-exim4.conf"),
         "systemd" => return systemd(),
         _ => {}
     }

@@ -1,0 +1,180 @@
+//! Exim and the lines that `emit exim` prints.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::support::{Ca, Exim, find, require, run, s_client_starttls};
+
+const HOST: &str = "mail.example.test";
+const RELAY: &str = "mx2.example.test";
+const OTHER: &str = "mx3.example.test";
+
+/// A CA with a host and two relays, of whom Exim's group may read the host's key.
+fn ca() -> Ca {
+    let ca = Ca::new();
+    for host in [HOST, RELAY, OTHER] {
+        ca.ok(&["issue", host, "--yes"]);
+    }
+    ca.ok(&["crl"]);
+    Exim::may_read(&ca.file(&format!("hosts/{HOST}/key.pem")));
+    ca
+}
+
+/// The lines with an ACL, as they say it, that lets `RELAY` send mail on.
+#[track_caller]
+fn with_acl(lines: &str) -> String {
+    let (_, acl) = lines.split_once("# In the ACL for RCPT").expect(lines);
+    let acl: Vec<_> = acl
+        .lines()
+        .filter_map(|line| line.strip_prefix("#   "))
+        .collect();
+    let acl = acl.join("\n  ").replace("mx2.example.com", RELAY);
+    assert!(acl.contains(RELAY), "{acl}");
+    format!(
+        "{lines}acl_smtp_rcpt = rcpt\nbegin acl\nrcpt:\n  {acl}\n  deny message = no relaying\n"
+    )
+}
+
+/// What a client of a host's name gets for an answer when it wants to relay.
+fn answer(exim: &Exim, ca: &Ca, host: &str) -> String {
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| ca.file(&format!("hosts/{host}/{name}")));
+    exim.answer_to_relaying(Some([&cert, &key]))
+}
+
+#[test]
+fn exim_relays_by_certificate_and_notices_what_is_new_by_itself() {
+    let Some(mut exim) = Exim::new() else {
+        return;
+    };
+    let ca = ca();
+    exim.start(&with_acl(&ca.ok(&["emit", "exim", HOST]).stdout));
+    let port = exim.port;
+    let connect = |host| s_client_starttls(port, &ca.file("cacert.pem"), host, &["-showcerts"]);
+    let seen = connect(HOST);
+    assert!(seen.verified, "{}\n{}", seen.ran, exim.log());
+    let before = seen.ran.stdout.split("-----BEGIN").map(str::to_owned);
+    let before: Vec<_> = before.collect();
+    assert_eq!(before.len(), 1 + 2, "not the chain: {}", seen.ran);
+    assert_eq!(connect(OTHER).verify, "62 (hostname mismatch)");
+
+    let said = answer(&exim, &ca, RELAY);
+    assert!(said.starts_with("250 OK id="), "{said}\n{}", exim.log());
+    assert!(exim.log().contains(" CV=yes "), "{}", exim.log());
+    let refused = "550 no relaying";
+    assert_eq!(answer(&exim, &ca, OTHER), refused, "{}", exim.log());
+    assert_eq!(exim.answer_to_relaying(None), refused, "{}", exim.log());
+
+    // Nobody tells Exim.
+    ca.ok(&["renew", HOST, "--yes"]);
+    ca.ok(&["revoke", RELAY, "--yes"]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let is_new = || {
+        let seen = connect(HOST);
+        assert!(seen.verified, "{}\n{}", seen.ran, exim.log());
+        !seen.ran.stdout.contains(&before[1])
+    };
+    while !(is_new() && answer(&exim, &ca, RELAY) == refused) {
+        assert!(Instant::now() < deadline, "{}", exim.log());
+        sleep(Duration::from_millis(200));
+    }
+    assert!(exim.log().contains(" CV=no "), "{}", exim.log());
+}
+
+#[test]
+fn exim_takes_the_paths_that_are_not_refused() {
+    let Some(mut exim) = Exim::new() else {
+        return;
+    };
+    let ca = ca();
+    let odd = ca.dir.file("a !\"#%&'()*+,-.;<=>?@[]^_`{|}~ ü x");
+    run(Command::new("cp").args(["-a", &ca.file("."), &odd])).exits(0);
+    exim.start(&with_acl(
+        &ca.ok(&["emit", "exim", HOST, "--dir", &odd]).stdout,
+    ));
+    let seen = s_client_starttls(exim.port, &ca.file("cacert.pem"), HOST, &[]);
+    assert!(seen.verified, "{}\n{}", seen.ran, exim.log());
+    let said = answer(&exim, &ca, RELAY);
+    assert!(said.starts_with("250 OK id="), "{said}\n{}", exim.log());
+    for odd in ["a$b", "a\\b", "a:b"] {
+        let odd = ca.dir.file(odd);
+        let said = ca.refuses(&["emit", "exim", HOST, "--dir", &odd]);
+        assert!(
+            said.contains("which Exim would not leave as it is"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn debians_configuration_takes_the_lines_split_or_not() {
+    let Some(exim) = Exim::new() else {
+        return;
+    };
+    let ca = ca();
+    let debian = find("update-exim4.conf");
+    let Some(debian) = debian.filter(|_| require(&["update-exim4.conf"])) else {
+        return;
+    };
+    let emitted = ca.ok(&["emit", "exim", HOST]).stdout;
+    let own = ca.dir.file("exim4");
+    let theirs = debian
+        .ancestors()
+        .nth(3)
+        .expect("a folder")
+        .join("etc/exim4");
+    run(Command::new("cp")
+        .arg("-r")
+        .args([&theirs, Path::new(&own)]))
+    .exits(0);
+    ca.dir.write("mailname", HOST);
+    let script = fs::read_to_string(debian).expect("a script");
+    let script = script.replace("/etc/mailname", &ca.dir.file("mailname"));
+    ca.dir.write("update", &script.replace("/etc/exim4", &own));
+    for (split, file) in [
+        ("true", "exim4/conf.d/main/000_mailca"),
+        ("false", "exim4/exim4.conf.localmacros"),
+    ] {
+        let settings = format!("{DEBIAN}dc_use_split_config='{split}'\n");
+        ca.dir.write("exim4/update-exim4.conf.conf", &settings);
+        let lines = ca.dir.write(file, &emitted);
+        let made = ca.dir.file("made");
+        run(&mut exim.command("sh", &[&ca.dir.file("update"), "-o", &made])).exits(0);
+        let of = |what: &[&str]| {
+            exim.say(&[&["-C", &made, "-bP"], what].concat())
+                .exits(0)
+                .stdout
+        };
+        let chain = format!(
+            "tls_certificate = {}\n",
+            ca.file(&format!("hosts/{HOST}/chain.pem"))
+        );
+        let key = format!(
+            "tls_privatekey = {}\n",
+            ca.file(&format!("hosts/{HOST}/key.pem"))
+        );
+        let main = of(&["tls_certificate", "tls_privatekey"]);
+        assert_eq!(main, [&*chain, &key].concat());
+        for transport in ["remote_smtp", "remote_smtp_smarthost"] {
+            let said = of(&["transport", transport]);
+            assert!(said.contains(&chain) && said.contains(&key), "{said}");
+        }
+        fs::remove_file(lines).expect("remove a file");
+    }
+}
+
+const DEBIAN: &str = "dc_eximconfig_configtype='internet'
+dc_other_hostnames=''
+dc_local_interfaces='127.0.0.1'
+dc_readhost=''
+dc_relay_domains=''
+dc_minimaldns='true'
+dc_relay_nets=''
+dc_smarthost=''
+CFILEMODE='644'
+dc_hide_mailname=''
+dc_mailname_in_oh='true'
+dc_localdelivery='mail_spool'
+";
