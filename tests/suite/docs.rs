@@ -19,6 +19,7 @@ use super::support::{BASE_MC, Sendmail, TestDir, User, require, run, s_client_st
 
 mod check;
 mod operations;
+mod sendmail;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PASSPHRASE: &str = layouts::PASSPHRASE;

@@ -11,7 +11,7 @@ use mailca::pki::tbs::TbsCertificate;
 use time::{Duration, OffsetDateTime};
 
 use super::faithful::der::{BMP, T61, UTF8, attribute, bmp, name, sequence, set};
-use super::support::{BASE_MC, Ca, OTHER_PORT, Sendmail, TestDir, User, require, run, users};
+use super::support::{Ca, OTHER_PORT, Sendmail, TestDir, User, mc_with, require, run, users};
 
 const CN: &str = "2.5.4.3";
 const O: &str = "2.5.4.10";
@@ -109,10 +109,7 @@ impl Lab {
             ("SERVER_KEY", &key),
         ]
         .map(|(setting, file)| format!("define(`conf{setting}', `{file}')dnl\n"));
-        Sendmail::start(
-            user,
-            &[BASE_MC, &files.concat(), &access_db(&self.dir)].concat(),
-        )
+        Sendmail::start(user, &(mc_with(&access_db(&self.dir)) + &files.concat()))
     }
 }
 
@@ -243,9 +240,7 @@ define(`SMART_HOST', `esmtp:{other}')dnl
 define(`ESMTP_MAILER_ARGS', `TCP $h {OTHER_PORT}')dnl
 CLIENT_OPTIONS(`Family=inet, Address=127.0.0.{number}')dnl\n"
     );
-    let mailers = BASE_MC.find("MAILER(").expect("mailers");
-    let (settings, mailers) = BASE_MC.split_at(mailers);
-    [settings, &relaying, mailers, &map, &emitted].concat()
+    mc_with(&(relaying + &map)) + &emitted
 }
 
 #[test]

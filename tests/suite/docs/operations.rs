@@ -113,7 +113,7 @@ impl Section {
 }
 
 /// A machine with other folders than /etc/mail.
-fn machine(folders: &[&str]) -> MailHost {
+pub(super) fn machine(folders: &[&str]) -> MailHost {
     let mut host = MailHost::new();
     for name in folders {
         let inside = name[1..].replace('/', "-");
@@ -143,7 +143,7 @@ fn ca_machine(folders: &[&str]) -> (MailHost, Sendmail) {
 /// Starts a machine's Sendmail, and gives it the commands that make it read its files again: what
 /// systemd and Debian's sendmailconfig do to the machine's own Sendmail cannot be done to a private
 /// one by them. Nor can systemd be given a timer without changing the machine.
-fn start(host: &mut MailHost) -> Sendmail {
+pub(super) fn start(host: &mut MailHost) -> Sendmail {
     let sendmail = host.start_sendmail();
     let reload = sendmail.reloading();
     let configure = sendmail.configuring(&host.dir.file("sendmail.mc"));
@@ -205,7 +205,7 @@ fn run_service(host: &MailHost) -> String {
     )
 }
 
-fn program(host: &MailHost, name: &str, script: &str) {
+pub(super) fn program(host: &MailHost, name: &str, script: &str) {
     let path = host
         .dir
         .write(&format!("bin/{name}"), &format!("#!/bin/bash\n{script}"));
@@ -287,7 +287,7 @@ fn assert_served(sendmail: &Sendmail, host: &MailHost, ca: &str, name: &str) {
 }
 
 /// The serial number of the certificate that a server presents.
-fn served(host: &MailHost) -> String {
+pub(super) fn served(host: &MailHost) -> String {
     host.type_in(
         "openssl s_client -starttls smtp -connect localhost:25 </dev/null 2>/dev/null \
          | openssl x509 -noout -serial",

@@ -23,7 +23,7 @@ pub use dir::TestDir;
 pub use exim::Exim;
 pub use node_exporter::NodeExporter;
 pub use run::{Ran, find, openssl, require, require_folder, run, run_with, tell};
-pub use sendmail::{BASE_MC, OTHER_PORT, Sendmail};
+pub use sendmail::{BASE_MC, OTHER_PORT, Sendmail, mc_with};
 pub use smtp::{Smtp, s_client_starttls};
 pub use tree::Tree;
 pub use user::{User, mailca, users};

@@ -30,6 +30,13 @@ MAILER(`local')dnl
 MAILER(`smtp')dnl
 ";
 
+/// The same with more settings, where FEATURE() has to stand.
+pub fn mc_with(settings: &str) -> String {
+    let mailers = BASE_MC.find("MAILER(").expect("mailers");
+    let (before, mailers) = BASE_MC.split_at(mailers);
+    [before, settings, mailers].concat()
+}
+
 /// Stands for the port of another Sendmail, which nobody knows before both have been started.
 pub const OTHER_PORT: &str = "OTHER_PORT";
 
