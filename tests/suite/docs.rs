@@ -18,6 +18,7 @@ use super::support::layouts;
 use super::support::{BASE_MC, Sendmail, TestDir, User, require, run, s_client_starttls};
 
 mod check;
+mod exim;
 mod operations;
 mod sendmail;
 

@@ -1,12 +1,11 @@
 //! Exim and the lines that `emit exim` prints.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::support::{Ca, Exim, find, require, run, s_client_starttls};
+use super::support::{Ca, DebianExim, Exim, run, s_client_starttls};
 
 const HOST: &str = "mail.example.test";
 const RELAY: &str = "mx2.example.test";
@@ -114,36 +113,18 @@ fn debians_configuration_takes_the_lines_split_or_not() {
         return;
     };
     let ca = ca();
-    let debian = find("update-exim4.conf");
-    let Some(debian) = debian.filter(|_| require(&["update-exim4.conf"])) else {
+    let Some(debian) = DebianExim::new() else {
         return;
     };
     let emitted = ca.ok(&["emit", "exim", HOST]).stdout;
-    let own = ca.dir.file("exim4");
-    let theirs = debian
-        .ancestors()
-        .nth(3)
-        .expect("a folder")
-        .join("etc/exim4");
-    run(Command::new("cp")
-        .arg("-r")
-        .args([&theirs, Path::new(&own)]))
-    .exits(0);
-    ca.dir.write("mailname", HOST);
-    let script = fs::read_to_string(debian).expect("a script");
-    let script = script.replace("/etc/mailname", &ca.dir.file("mailname"));
-    ca.dir.write("update", &script.replace("/etc/exim4", &own));
     for (split, file) in [
-        ("true", "exim4/conf.d/main/000_mailca"),
-        ("false", "exim4/exim4.conf.localmacros"),
+        (true, "conf.d/main/000_mailca"),
+        (false, "exim4.conf.localmacros"),
     ] {
-        let settings = format!("{DEBIAN}dc_use_split_config='{split}'\n");
-        ca.dir.write("exim4/update-exim4.conf.conf", &settings);
-        let lines = ca.dir.write(file, &emitted);
-        let made = ca.dir.file("made");
-        run(&mut exim.command("sh", &[&ca.dir.file("update"), "-o", &made])).exits(0);
+        let lines = debian.dir.write(file, &emitted);
+        let made = debian.update(&exim, split);
         let of = |what: &[&str]| {
-            exim.say(&[&["-C", &made, "-bP"], what].concat())
+            exim.say(&[&["-C", made.to_str().expect("UTF-8"), "-bP"], what].concat())
                 .exits(0)
                 .stdout
         };
@@ -164,17 +145,3 @@ fn debians_configuration_takes_the_lines_split_or_not() {
         fs::remove_file(lines).expect("remove a file");
     }
 }
-
-const DEBIAN: &str = "dc_eximconfig_configtype='internet'
-dc_other_hostnames=''
-dc_local_interfaces='127.0.0.1'
-dc_readhost=''
-dc_relay_domains=''
-dc_minimaldns='true'
-dc_relay_nets=''
-dc_smarthost=''
-CFILEMODE='644'
-dc_hide_mailname=''
-dc_mailname_in_oh='true'
-dc_localdelivery='mail_spool'
-";

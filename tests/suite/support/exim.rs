@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -100,36 +101,79 @@ impl Exim {
     /// the queue.
     #[track_caller]
     pub fn start(&mut self, lines: &str) {
+        self.choose_port();
+        let place = self.dir.file("");
+        let settings = format!(
+            "spool_directory = {place}spool\nprimary_hostname = mail.example.test\n\
+             keep_environment =\nlocal_interfaces = 127.0.0.1\n{}{lines}",
+            self.settings()
+        );
+        let file = self.dir.write("exim.conf", &settings);
+        self.start_from(&file);
+    }
+
+    /// Has a port of its own, where it does not listen yet.
+    pub fn choose_port(&mut self) {
         self.stop();
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         self.port = free.local_addr().expect("its number").port();
-        drop(free);
-        let (program, libraries) = program();
-        let place = self.dir.file("");
-        let settings = format!(
-            "exim_path = {program}\nspool_directory = {place}spool\nlog_file_path = {place}spool/%slog\n\
-             primary_hostname = mail.example.test\nkeep_environment =\nqueue_only\n\
-             local_interfaces = 127.0.0.1\ndaemon_smtp_ports = {}\n{lines}",
+    }
+
+    /// What keeps any configuration in its private place, but for the spool directory.
+    pub fn settings(&self) -> String {
+        let (program, _) = program();
+        format!(
+            "exim_path = {program}\nlog_file_path = {}/%slog\nqueue_only\ndaemon_smtp_ports = {}\n",
+            self.spool(),
             self.port
-        );
-        self.dir.write("exim.conf", &settings);
-        let mut command = self.command(&program, &["-C", &self.dir.file("exim.conf"), "-bdf"]);
+        )
+    }
+
+    /// Its spool directory, which belongs to its user.
+    pub fn spool(&self) -> String {
+        self.dir.file("spool")
+    }
+
+    /// Starts Exim from a configuration with its settings in it.
+    #[track_caller]
+    pub fn start_from(&mut self, file: &Path) {
+        self.stop();
+        let (program, libraries) = program();
+        let file = file.to_str().expect("UTF-8 path");
+        let mut command = self.command(&program, &["-C", file, "-bdf"]);
         command.env("LD_LIBRARY_PATH", libraries);
         let output = fs::File::create(self.dir.file("output")).expect("create a file");
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output);
-        self.daemon = Some(command.spawn().expect("start Exim"));
+        let daemon = self.daemon.insert(command.spawn().expect("start Exim"));
         let deadline = Instant::now() + PATIENCE;
         while Smtp::connect(self.port).is_err() {
-            assert!(
-                Instant::now() < deadline,
-                "Exim is not listening\n{}",
-                self.log()
-            );
+            let ended = daemon.try_wait().expect("wait for Exim").is_some();
+            let may_come = !ended && Instant::now() < deadline;
+            assert!(may_come, "Exim is not listening\n{}", self.log());
             sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What runs the program, as a script.
+    pub fn run_script() -> String {
+        let (program, libraries) = program();
+        format!("LD_LIBRARY_PATH='{libraries}' exec '{program}' \"$@\"")
+    }
+
+    /// A shell, as a script, that sees Exim's user, and by whose programs there is no Sendmail.
+    pub fn shell(&self) -> String {
+        let [passwd, group] = ["passwd", "group"].map(|name| self.dir.file(name));
+        let praliases = "/usr/sbin/praliases";
+        format!(
+            "#!/bin/bash
+            exec unshare --mount /bin/sh -c '
+                mount --bind {passwd} /etc/passwd && mount --bind {group} /etc/group || exit 99
+                [ ! -e {praliases} ] || mount --bind /dev/null {praliases} || exit 99
+                exec /bin/sh \"$@\"' sh \"$@\"\n"
+        )
     }
 
     /// What Exim logged so far, and what it wrote before it could.
@@ -141,9 +185,12 @@ impl Exim {
     /// What Exim answers a client with this certificate and key that sends a mail to somewhere else.
     #[track_caller]
     pub fn answer_to_relaying(&self, certificate_and_key: Option<[&str; 2]>) -> String {
-        let options = certificate_and_key.map(|[cert, key]| ["-cert", cert, "-key", key]);
-        let options = options.as_ref().map_or(&[][..], |options| &options[..]);
-        let mut smtp = Smtp::starttls(self.port, options).expect("STARTTLS");
+        // Debian lets 127.0.0.1 relay.
+        let mut options = vec!["-bind", "127.0.0.2:0"];
+        if let Some([certificate, key]) = certificate_and_key {
+            options.extend(["-cert", certificate, "-key", key]);
+        }
+        let mut smtp = Smtp::starttls(self.port, &options).expect("STARTTLS");
         let mut said = String::new();
         for line in [
             "EHLO client.example.test",
@@ -181,5 +228,46 @@ fn program() -> (String, String) {
 impl Drop for Exim {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Debian's /etc/exim4, in a private directory.
+pub struct DebianExim {
+    pub dir: TestDir,
+}
+
+impl DebianExim {
+    #[track_caller]
+    pub fn new() -> Option<Self> {
+        if !require(&["update-exim4.conf"]) {
+            return None;
+        }
+        let script = find("update-exim4.conf").expect("a script");
+        let root = script.ancestors().nth(3).expect("a folder");
+        let dir = TestDir::new();
+        let theirs = root.join("etc/exim4/.");
+        run(Command::new("cp").arg("-r").args([&theirs, dir.path()])).exits(0);
+        dir.write("mailname", "mail.example.test");
+        let script = fs::read_to_string(script).expect("a script");
+        let script = script.replace("/etc/mailname", &dir.file("mailname"));
+        let script = script.replace("\"/etc/exim4", &format!("\"{}", dir.file("")));
+        dir.write("update", &script);
+        Some(Self { dir })
+    }
+
+    /// Makes Exim's configuration of it, as Debian does when Exim is started.
+    #[track_caller]
+    pub fn update(&self, exim: &Exim, is_split: bool) -> PathBuf {
+        let settings = format!(
+            "dc_eximconfig_configtype='internet'\ndc_local_interfaces='127.0.0.1'\n\
+             dc_minimaldns='true'\ndc_localdelivery='mail_spool'\nCFILEMODE='644'\n\
+             dc_use_split_config='{is_split}'\n"
+        );
+        self.dir.write("update-exim4.conf.conf", &settings);
+        let made = self.dir.path().join("made");
+        let script = self.dir.file("update");
+        let out = made.to_str().expect("UTF-8 path");
+        run(&mut exim.command("sh", &[&script, "-o", out])).exits(0);
+        made
     }
 }

@@ -20,7 +20,7 @@ mod user;
 pub use ca::Ca;
 pub use clock::Clock;
 pub use dir::TestDir;
-pub use exim::Exim;
+pub use exim::{DebianExim, Exim};
 pub use node_exporter::NodeExporter;
 pub use run::{Ran, find, openssl, require, require_folder, run, run_with, tell};
 pub use sendmail::{BASE_MC, OTHER_PORT, Sendmail, mc_with};
