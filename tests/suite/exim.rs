@@ -5,7 +5,9 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::support::{Ca, DebianExim, Exim, run, s_client_starttls};
+use super::support::{
+    BASE_MC, Ca, DebianExim, Exim, Sendmail, User, require, run, s_client_starttls,
+};
 
 const HOST: &str = "mail.example.test";
 const RELAY: &str = "mx2.example.test";
@@ -144,4 +146,57 @@ fn debians_configuration_takes_the_lines_split_or_not() {
         }
         fs::remove_file(lines).expect("remove a file");
     }
+}
+
+/// A router and a transport that takes the macros, as Debian's do.
+const SMARTHOST: &str = "
+begin routers
+smarthost:
+  driver = manualroute
+  transport = remote_smtp_smarthost
+  route_list = * 127.0.0.1::PORT
+  self = send
+begin transports
+remote_smtp_smarthost:
+  driver = smtp
+  tls_certificate = REMOTE_SMTP_SMARTHOST_TLS_CERTIFICATE
+  tls_privatekey = REMOTE_SMTP_SMARTHOST_PRIVATEKEY
+  tls_verify_certificates = REMOTE_SMTP_SMARTHOST_TLS_VERIFY_CERTIFICATES
+  tls_verify_hosts = *
+  tls_verify_cert_hostnames =
+  hosts_require_tls = *
+";
+
+#[test]
+fn exim_relays_to_sendmail_by_certificate() {
+    let Some(mut exim) = Exim::new() else {
+        return;
+    };
+    if !require(&["sendmail", "makemap", "m4", "cc"]) {
+        return;
+    }
+    let ca = ca();
+    let sendmail = Sendmail::start(
+        User::me(),
+        &(BASE_MC.to_owned() + &ca.ok(&["emit", "sendmail", OTHER]).stdout),
+    );
+    let lines = ca.ok(&["emit", "exim", HOST]).stdout;
+    let commented = "#   REMOTE_SMTP_SMARTHOST_TLS_VERIFY";
+    assert!(lines.contains(commented), "{lines}");
+    let lines = lines.replace(commented, &commented[4..]);
+    let smarthost = SMARTHOST.replace("PORT", &sendmail.port.to_string());
+    exim.start(&(with_acl(&lines) + &smarthost));
+    assert!(
+        answer(&exim, &ca, RELAY).starts_with("250 "),
+        "{}",
+        exim.log()
+    );
+    exim.run_queue();
+    let arrived = sendmail.queue().concat();
+    assert!(
+        arrived.contains("verify=OK"),
+        "{}\n{}",
+        exim.log(),
+        sendmail.log()
+    );
 }

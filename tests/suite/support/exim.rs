@@ -112,6 +112,13 @@ impl Exim {
         self.start_from(&file);
     }
 
+    /// Tries once to deliver what is in the queue of an Exim that [`Exim::start`] started.
+    #[track_caller]
+    pub fn run_queue(&self) {
+        self.say(&["-C", &self.dir.file("exim.conf"), "-qf"])
+            .exits(0);
+    }
+
     /// Has a port of its own, where it does not listen yet.
     pub fn choose_port(&mut self) {
         self.stop();
