@@ -69,7 +69,7 @@ pub fn whole_ca(issuer: &Name) -> AccessLines {
     map.finish()
 }
 
-/// The lines by their keys as makemap folds them; what of hosts is the same is told apart by none.
+/// The lines by their keys, which makemap folds, and whom of the hosts each lets relay.
 #[derive(Default)]
 struct Map<'a> {
     lines: BTreeMap<String, (String, BTreeSet<&'a str>)>,
