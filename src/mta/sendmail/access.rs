@@ -19,7 +19,8 @@ pub struct AccessLines {
 // Sendmail's MAXNAME: with the end of the string, its buffer for a name; without, what it looks up.
 const MAX_NAME: usize = 256;
 
-const REQUIRED: &str = "PERM+VERIFY";
+// Mail waits while a certificate or the CRL has ended, where PERM would send it back.
+const REQUIRED: &str = "TEMP+VERIFY";
 
 /// Lines that let these relay, and demand of them a certificate that is verified and has the same
 /// subject.
@@ -214,9 +215,9 @@ mod tests {
             text,
             "CertIssuer:/O=Example/CN=Example+20Mail+20CA\tSUBJECT\n\
              CertSubject:/CN=mx2.example.com\tRELAY\n\
-             TLS_Clt:mx2.example.com\tPERM+VERIFY+CS:/CN=mx2.example.com\n\
-             TLS_Srv:[mx2.example.com]\tPERM+VERIFY+CS:/CN=mx2.example.com\n\
-             TLS_Srv:mx2.example.com\tPERM+VERIFY+CS:/CN=mx2.example.com\n"
+             TLS_Clt:mx2.example.com\tTEMP+VERIFY+CS:/CN=mx2.example.com\n\
+             TLS_Srv:[mx2.example.com]\tTEMP+VERIFY+CS:/CN=mx2.example.com\n\
+             TLS_Srv:mx2.example.com\tTEMP+VERIFY+CS:/CN=mx2.example.com\n"
         );
     }
 
@@ -251,7 +252,7 @@ mod tests {
     fn a_host_with_two_subjects_has_to_have_either() {
         let peers = [peer("mx", "/CN=mx"), peer("mx", "/O=Example/CN=mx")];
         let AccessLines { text, warnings } = lines(&peers);
-        assert!(text.contains("TLS_Clt:mx\tPERM+VERIFY\n"), "{text}");
+        assert!(text.contains("TLS_Clt:mx\tTEMP+VERIFY\n"), "{text}");
         assert_eq!(text.lines().count(), 6, "{text}");
         assert_eq!(warnings.len(), 1, "{warnings:?}");
     }
@@ -282,7 +283,7 @@ mod tests {
             let line = text.lines().nth(1).unwrap();
             assert_eq!(line.len(), 256 + "\tRELAY".len());
             assert_eq!(warnings.len(), usize::from(is_cut), "{warnings:?}");
-            assert_eq!(text.contains("TLS_Clt:mx\tPERM+VERIFY\n"), is_cut, "{text}");
+            assert_eq!(text.contains("TLS_Clt:mx\tTEMP+VERIFY\n"), is_cut, "{text}");
         }
     }
 
@@ -293,7 +294,7 @@ mod tests {
         let AccessLines { text, warnings } = lines(&[peer]);
         for line in text.lines() {
             assert!(
-                line.starts_with("TLS_") && line.ends_with("\tPERM+VERIFY"),
+                line.starts_with("TLS_") && line.ends_with("\tTEMP+VERIFY"),
                 "{text}"
             );
         }
