@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::mta::MailServer;
 use crate::mta::access::sendmail::Daemon;
-use crate::mta::access::{Objection, Role, exim, postfix};
+use crate::mta::access::{Objection, Role, exim, opensmtpd, postfix};
 use crate::report::{Place, invocation};
 use crate::store::Store;
 use crate::sys::access::{self, Access, Account};
@@ -72,7 +72,8 @@ impl Judge {
                 .as_ref()
                 .map(|user| exim::objections(user, role, access))
                 .unwrap_or_default(),
-            MailServer::Dovecot | MailServer::Opensmtpd => Vec::new(),
+            MailServer::Opensmtpd => opensmtpd::objections(role, access),
+            MailServer::Dovecot => Vec::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! each. Dovecot takes any.
 
 pub mod exim;
+pub mod opensmtpd;
 pub mod postfix;
 pub mod sendmail;
 

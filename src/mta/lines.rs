@@ -129,7 +129,7 @@ pub fn plain<'a>(path: &'a Path, server: MailServer, special: &str) -> Result<&'
 }
 
 /// The text of a server's file with `lines` in place of those that an earlier run put there, or at
-/// its end.
+/// its end; where they have to come before others, at its beginning.
 ///
 /// # Errors
 /// When a mark stands without its counterpart.
@@ -162,7 +162,8 @@ pub fn put_into(server: MailServer, text: &str, lines: &str) -> Result<String, L
     }
     match place {
         Some(place) => kept.insert_str(place, lines.trim_start_matches('\n')),
-        None => kept.push_str(lines),
+        None if server.appended_to().is_some() => kept.push_str(lines),
+        None => kept.insert_str(0, lines.trim_start_matches('\n')),
     }
     Ok(kept)
 }
@@ -221,6 +222,12 @@ mod tests {
     #[test]
     fn without_a_block_the_lines_come_last() {
         assert_eq!(put_into("a dnl", "\nb\n").unwrap(), "a dnl\nb\n");
+    }
+
+    #[test]
+    fn lines_that_come_before_others_are_put_there() {
+        let new = super::put_into(MailServer::Opensmtpd, "listen on lo\n", "\npki\n").unwrap();
+        assert_eq!(new, "pki\nlisten on lo\n");
     }
 
     #[test]
