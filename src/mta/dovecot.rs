@@ -46,10 +46,10 @@ pub fn lines(host: &Host, version: Version) -> Result<Lines, LinesError> {
     })
 }
 
-// A value is the rest of its line: quotes and dollars are themselves in it. A line that ends in a
-// backslash goes on in the next one, and 2.4 has variables.
+// A value is the rest of its line, and quotes in it are themselves. A line that ends in a backslash
+// goes on in the next one. A dollar begins a variable, or takes spaces away; in 2.4 "%{" begins one.
 fn quotable(path: &Path, version: Version) -> Result<&str, LinesError> {
-    let text = plain(path, MailServer::Dovecot, "#")?;
+    let text = plain(path, MailServer::Dovecot, "#$")?;
     let what = if let Some(last) = text.chars().last().filter(|last| " \\".contains(*last)) {
         format!("{last:?} at its end")
     } else if version >= NEW && text.contains("%{") {
@@ -114,15 +114,14 @@ mod tests {
             host.files.key = key.into();
             lines(&host, version).is_err()
         };
-        for key in ["k.pem", "/a#b", "/a #b", "/a\nb", "/end ", "/end\\"] {
+        for key in [
+            "k.pem", "/a#b", "/a #b", "/a\nb", "/a $b", "/end ", "/end\\",
+        ] {
             assert!(refuses(key, Version(2, 3)), "{key}");
             assert!(refuses(key, Version(2, 4)), "{key}");
         }
         assert!(!refuses("/a%{user}", Version(2, 3)));
         assert!(refuses("/a%{user}", Version(2, 4)));
-        assert!(!refuses(
-            "/a b/\"c\"/'d'/$e/<f/g\\h/%i/ü.pem",
-            Version(2, 4)
-        ));
+        assert!(!refuses("/a b/\"c\"/'d'/<f/g\\h/%i/ü.pem", Version(2, 4)));
     }
 }

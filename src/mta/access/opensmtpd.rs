@@ -8,11 +8,7 @@ use crate::sys::access::Access;
 #[must_use]
 pub fn objections(role: Role, access: &Access) -> Vec<Objection> {
     let (forbidden, what, remedy) = match role {
-        Role::Key => (
-            0o037,
-            "open to others, or more than readable by its group",
-            "g-wx,o-rwx",
-        ),
+        Role::Key => (0o037, "more open than 0740", "600"),
         Role::Certificate | Role::Ca => (0o022, "writable by group or others", "go-w"),
         Role::Crl => return Vec::new(),
     };

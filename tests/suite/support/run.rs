@@ -159,6 +159,7 @@ pub fn find(tool: &str) -> Option<PathBuf> {
         }
         "exim" => return below_target("exim/usr/sbin/exim4"),
         "update-exim4.conf" => return below_target("exim/usr/sbin/update-exim4.conf"),
+        "bookworm" | "trixie" => return below_target(tool),
         "systemd" => return systemd(),
         _ => {}
     }
@@ -170,11 +171,11 @@ pub fn find(tool: &str) -> Option<PathBuf> {
 }
 
 /// What tests/setup puts below target/.
-fn below_target(name: &str) -> Option<PathBuf> {
+pub(super) fn below_target(name: &str) -> Option<PathBuf> {
     let place = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target")
         .join(name);
-    Some(place).filter(|file| file.is_file())
+    Some(place).filter(|place| place.exists())
 }
 
 /// The manager of systemd itself, which is in no PATH.

@@ -111,9 +111,15 @@ pub struct Handshake {
 /// that without any handshake too.
 #[track_caller]
 pub fn s_client_starttls(port: u16, ca_file: &str, host: &str, extra: &[&str]) -> Handshake {
-    let client = s_client(port);
-    let ran = run(Command::new(&client[0])
-        .args(&client[1..])
+    let options = [&["-starttls", "smtp"], extra].concat();
+    s_client_tls(port, ca_file, host, &options)
+}
+
+/// The same without STARTTLS, unless the options say so.
+#[track_caller]
+pub fn s_client_tls(port: u16, ca_file: &str, host: &str, extra: &[&str]) -> Handshake {
+    let ran = run(Command::new("openssl")
+        .args(["s_client", "-connect", &format!("127.0.0.1:{port}")])
         .args(["-CAfile", ca_file, "-verify_hostname", host])
         .arg("-verify_return_error")
         .args(extra));
