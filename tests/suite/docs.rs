@@ -18,7 +18,9 @@ use super::support::layouts;
 use super::support::{BASE_MC, Sendmail, TestDir, User, require, run, s_client_starttls};
 
 mod check;
+mod dovecot;
 mod exim;
+mod opensmtpd;
 mod operations;
 mod sendmail;
 
@@ -470,6 +472,12 @@ impl Page {
         self.changed = true;
     }
 
+    /// How many console blocks there are.
+    fn count(&self) -> usize {
+        let sections = self.sections().into_iter();
+        sections.map(|one| self.blocks(&one).len()).sum()
+    }
+
     /// Writes what was replaced.
     fn finish(&self) {
         if self.changed {
@@ -568,6 +576,17 @@ impl MailHost {
         let nc = self.dir.write("bin/nc", NC);
         fs::set_permissions(nc, Permissions::from_mode(0o755)).expect("chmod");
         sendmail
+    }
+
+    /// Lets the commands see no Sendmail on this machine.
+    fn hide_sendmail(&self) {
+        let script = r#"#!/bin/sh
+            exec unshare --mount /bin/sh -c '
+                [ ! -e /usr/sbin/praliases ] || mount --bind /dev/null /usr/sbin/praliases || exit 99
+                exec /bin/sh "$@"' sh "$@"
+        "#;
+        let shell = self.dir.write("bin/sh", script);
+        fs::set_permissions(shell, Permissions::from_mode(0o755)).expect("chmod");
     }
 
     /// Runs the commands of a block and compares what they print.
@@ -793,3 +812,13 @@ fn fields(output: &str) -> BTreeSet<String> {
         .cloned()
         .collect()
 }
+
+const EXPORT: &str = concat!(
+    "[ \"$1\" = export ] || exec ",
+    env!("CARGO_BIN_EXE_mailca"),
+    r#" "$@"
+    mkdir -p "$3/crl" "$3/hosts/$2" && cd "$MAILCA_DIR" && cp cacert.pem "$3" &&
+    cp "hosts/$2"/*.pem "$3/hosts/$2" || exit
+    [ ! -e crl/crl.pem ] || cat cacert.pem crl/crl.pem >"$3/crl/ca-crl.pem"
+"#
+);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::release::{Daemon, Release, free_ports};
+use super::release::{Daemon, Release, free_ports, script};
 use super::{Ran, run, run_with};
 
 /// What is the same in both.
@@ -110,6 +110,16 @@ impl Dovecot {
             imap,
             imaps,
         })
+    }
+
+    /// What is /etc/dovecot inside.
+    pub fn etc(&self) -> String {
+        self.release.etc() + "/dovecot"
+    }
+
+    /// A script that runs doveadm beside the daemon.
+    pub fn doveadm_script(&self) -> String {
+        script(&self.daemon().command("/usr/bin/doveadm", &[]))
     }
 
     /// Writes /etc/dovecot/local.conf.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::release::{Daemon, Release};
+use super::release::{Daemon, Release, script};
 use super::{Ran, run};
 
 /// One that is given its whole smtpd.conf, and ends with the value.
@@ -23,6 +23,16 @@ impl Opensmtpd {
             release,
             daemon: None,
         })
+    }
+
+    /// What is /etc inside.
+    pub fn etc(&self) -> String {
+        self.release.etc()
+    }
+
+    /// A script that runs smtpd there.
+    pub fn script(&self) -> String {
+        script(&self.release.command("/usr/sbin/smtpd", &[]))
     }
 
     /// `smtpd -n` with that smtpd.conf.

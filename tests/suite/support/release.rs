@@ -63,7 +63,8 @@ impl Release {
         let group = |(name, number)| format!("{name}:x:{number}:\n");
         dir.write("etc/passwd", &USERS.map(user).concat());
         dir.write("etc/group", &USERS.map(group).concat());
-        dir.write("etc/hosts", "127.0.0.1 mail.example.test\n");
+        let hosts = "127.0.0.1 mail.example.test mail.example.com\n";
+        dir.write("etc/hosts", hosts);
         dir.write("etc/mtab", "");
         dir.write("etc/mailname", "mail.example.test\n");
         let usr = below_target(name).expect("it was found").join("usr");
@@ -85,6 +86,11 @@ impl Release {
         let path = self.dir.path().join("etc").join(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("create a folder");
         fs::write(path, text).expect("write a file");
+    }
+
+    /// What is /etc inside.
+    pub fn etc(&self) -> String {
+        self.dir.file("etc")
     }
 
     /// A program that runs in there. Whatever it starts ends with it.
@@ -134,6 +140,19 @@ fn greets(port: u16) -> bool {
     BufReader::new(stream)
         .read_line(&mut line)
         .is_ok_and(|length| length > 0)
+}
+
+/// A command as a shell has it, which adds its own arguments.
+pub fn script(command: &Command) -> String {
+    let words = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args());
+    let words = words.map(|word| {
+        let word = word.to_str().expect("UTF-8");
+        format!("'{}'", word.replace('\'', "'\\''"))
+    });
+    let words: Vec<_> = words.collect();
+    format!("exec {} \"$@\"\n", words.join(" "))
 }
 
 /// As many ports of 127.0.0.1 that nobody listens on.
