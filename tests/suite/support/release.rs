@@ -59,10 +59,10 @@ impl Release {
         let dir = TestDir::new();
         dir.create_dir("root");
         dir.create_dir("etc");
-        let user = |(name, number)| format!("{name}:x:{number}:{number}::/home/{name}:/bin/sh\n");
-        let group = |(name, number)| format!("{name}:x:{number}:\n");
-        dir.write("etc/passwd", &USERS.map(user).concat());
-        dir.write("etc/group", &USERS.map(group).concat());
+        let users = USERS.map(|(name, id)| format!("{name}:x:{id}:{id}::/home/{name}:/bin/sh\n"));
+        dir.write("etc/passwd", &users.concat());
+        let groups = USERS.map(|(name, id)| format!("{name}:x:{id}:\n"));
+        dir.write("etc/group", &groups.concat());
         let hosts = "127.0.0.1 mail.example.test mail.example.com\n";
         dir.write("etc/hosts", hosts);
         dir.write("etc/mtab", "");
