@@ -21,8 +21,8 @@ pub fn lines(host: &Host, version: Version) -> Result<Lines, LinesError> {
     let ca_and_crl = files.ca_and_crl.as_deref().map(path).transpose()?;
     let warning = match ca_and_crl {
         Some(file) => format!(
-            "without a valid CRL in {file}, Dovecot takes no client's certificate for valid: write \
-             it anew, and run {reload}, whenever there is a new CRL",
+            "Dovecot starts only with {file}, and takes no client's certificate for valid unless the \
+             CRL in it is: export it again, and run {reload}, whenever there is a new CRL",
             reload = MailServer::Dovecot.reload().unwrap_or_default(),
         ),
         None => format!(
@@ -103,7 +103,7 @@ mod tests {
             host.files.ca_and_crl = Some("/d/x.pem".into());
             let with = lines(&host, version).unwrap();
             assert!(with.text.contains(asks), "{}", with.text);
-            assert!(with.warnings[0].starts_with("without a valid CRL in /d/x.pem, "));
+            assert!(with.warnings[0].starts_with("Dovecot starts only with /d/x.pem, "));
         }
     }
 
