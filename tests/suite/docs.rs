@@ -812,13 +812,3 @@ fn fields(output: &str) -> BTreeSet<String> {
         .cloned()
         .collect()
 }
-
-const EXPORT: &str = concat!(
-    "[ \"$1\" = export ] || exec ",
-    env!("CARGO_BIN_EXE_mailca"),
-    r#" "$@"
-    mkdir -p "$3/crl" "$3/hosts/$2" && cd "$MAILCA_DIR" && cp cacert.pem "$3" &&
-    cp "hosts/$2"/*.pem "$3/hosts/$2" || exit
-    [ ! -e crl/crl.pem ] || cat cacert.pem crl/crl.pem >"$3/crl/ca-crl.pem"
-"#
-);

@@ -17,7 +17,7 @@ fn ca() -> (Ca, String) {
     }
     ca.ok(&["crl"]);
     let exported = ca.dir.file(HOSTILE);
-    ca.export(HOST, &exported);
+    ca.ok(&["export", HOST, &exported]);
     (ca, exported)
 }
 
@@ -109,7 +109,7 @@ fn dovecot_takes_the_lines_and_refuses_who_was_revoked() {
         let lost = "lost.example.test";
         assert!(may_log_in(&ca, &dovecot, lost));
         ca.ok(&["revoke", lost, "--yes"]);
-        ca.export(HOST, &exported);
+        ca.ok(&["export", HOST, &exported]);
         reload(&dovecot);
         eventually("who is revoked is out", || !may_log_in(&ca, &dovecot, lost));
         assert!(may_log_in(&ca, &dovecot, "phone.example.test"));
@@ -117,14 +117,14 @@ fn dovecot_takes_the_lines_and_refuses_who_was_revoked() {
         assert!(may_log_in(&ca, &dovecot, lost));
 
         ca.ok(&["renew", HOST, "--yes"]);
-        ca.export(HOST, &exported);
+        ca.ok(&["export", HOST, &exported]);
         let new = ca.read(&format!("hosts/{HOST}/cert.pem"));
         assert!(!serves(&ca, &dovecot, &new));
         reload(&dovecot);
         eventually("the new one is served", || serves(&ca, &dovecot, &new));
 
         an_expired_crl_shuts_everybody_out(&ca, &dovecot, &exported);
-        ca.export(HOST, &exported);
+        ca.ok(&["export", HOST, &exported]);
         reload(&dovecot);
         eventually("it is good again", || may_log_in(&ca, &dovecot, lost));
     }
@@ -142,7 +142,7 @@ fn an_expired_crl_shuts_everybody_out(ca: &Ca, dovecot: &Dovecot, exported: &str
         fs::write(&file, ca.read("cacert.pem") + &crl).expect("write a file");
         reload(dovecot);
         eventually("nobody gets in", || !may_log_in(ca, dovecot, phone));
-        ca.export(HOST, exported);
+        ca.ok(&["export", HOST, exported]);
         reload(dovecot);
         eventually("it is good again", || may_log_in(ca, dovecot, phone));
     }

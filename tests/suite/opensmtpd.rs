@@ -27,7 +27,7 @@ fn ca() -> (Ca, String, String) {
     }
     ca.ok(&["crl"]);
     let exported = ca.dir.file(HOSTILE);
-    ca.export(HOST, &exported);
+    ca.ok(&["export", HOST, &exported]);
     let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes"];
     let files = ["-keyout", "public.key", "-subj", "/CN=Public CA"];
     let public = ca.dir.openssl(&[&request[..], &files].concat());
@@ -172,20 +172,22 @@ fn opensmtpd_takes_the_lines_and_relays_by_certificate() {
     }
 
     ca.ok(&["renew", HOST, "--yes"]);
-    ca.export(HOST, &exported);
+    ca.ok(&["export", HOST, &exported]);
     smtpd.start(&conf, ports.smtp);
     verifies(&ca, &smtpd, &ports);
 
     // The warning is true.
     ca.ok(&["revoke", GONE, "--yes"]);
-    ca.export(HOST, &exported);
+    ca.ok(&["export", HOST, &exported]);
     smtpd.start(&conf, ports.smtp);
     let said = relay(GONE, "127.0.0.1");
     assert!(said.starts_with("250 "), "{said}\n{}", smtpd.log());
-    // Another key of the CA helps.
+    // Another key of the CA helps, once nobody is to trust the one before.
     ca.ok(&["renew-ca", "--new-key", "--no-passphrase", "--yes"]);
     ca.ok(&["renew", HOST, CLIENT, "--yes"]);
-    ca.export(HOST, &exported);
+    let unlink = ["CA", "-maxdepth", "1", "-lname", "certs/*", "-delete"];
+    run(ca.dir.command("find").args(unlink)).exits(0);
+    ca.ok(&["export", HOST, &exported]);
     smtpd.start(&conf, ports.smtp);
     verifies(&ca, &smtpd, &ports);
     assert_eq!(relay(GONE, "127.0.0.1"), "");

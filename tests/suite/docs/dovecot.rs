@@ -2,7 +2,7 @@
 
 use super::super::support::{Dovecot, DovecotVersion, eventually, require};
 use super::operations::program;
-use super::{EXPORT, MailHost, Page};
+use super::{MailHost, Page};
 
 const PAGE: &str = "docs/mail-servers/dovecot.md";
 
@@ -26,7 +26,6 @@ fn the_page_on_dovecot_leads_to_a_login_by_certificate() {
     }
     dovecot.start();
     host.hide_sendmail();
-    program(&host, "mailca", EXPORT);
     program(&host, "doveadm", &dovecot.doveadm_script());
     program(&host, "dovecot", "echo '2.4.1-4 (7d8c0e5759)'");
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::chown;
 
 use super::super::support::{Opensmtpd, Smtp, eventually, free_ports, require};
 use super::operations::{program, served};
-use super::{EXPORT, MailHost, Page};
+use super::{MailHost, Page};
 
 const PAGE: &str = "docs/mail-servers/opensmtpd.md";
 
@@ -64,7 +64,6 @@ fn the_page_on_opensmtpd_leads_to_a_relay_by_certificate() {
     let conf = smtpd.etc() + "/smtpd.conf";
     host.places.push(["/etc/smtpd.conf".into(), conf.clone()]);
     host.hide_sendmail();
-    program(&host, "mailca", EXPORT);
     program(&host, "smtpd", &smtpd.script());
     program(&host, "systemctl", "[ \"$*\" = 'restart opensmtpd' ]");
     let mailbox = host.dir.create_dir("mailbox");

@@ -201,15 +201,6 @@ impl Ca {
         self.dir.file(&out)
     }
 
-    /// What a mail host gets, in a directory of its own.
-    #[track_caller]
-    pub fn export(&self, host: &str, to: &str) {
-        let script = r#"mkdir -p "$2/crl" "$2/hosts/$1" && cd CA &&
-            cp cacert.pem "$2" && cp crl/crl.pem "$2/crl" && cp "hosts/$1"/*.pem "$2/hosts/$1" &&
-            cat cacert.pem crl/crl.pem >"$2/crl/ca-crl.pem""#;
-        run(self.dir.command("sh").args(["-c", script, "sh", host, to])).exits(0);
-    }
-
     /// One property of a certificate, as `openssl x509 -noout` prints it.
     #[track_caller]
     pub fn x509(&self, certificate: &str, args: &[&str]) -> String {
