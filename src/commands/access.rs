@@ -63,6 +63,15 @@ fn for_postfix(args: &AccessPostfix, store: &Store, session: &mut Session<'_>) -
         (postfix::access::permitted(&valid), table)
     };
     session.next(&format!("with the lines in {table}, run: postmap {table}"));
+    let type_and_table = format!("${{default_database_type}}:{table}");
+    session.next(&if args.reject {
+        format!("in main.cf: smtpd_client_restrictions = check_ccert_access {type_and_table}")
+    } else {
+        format!(
+            "in main.cf: relay_clientcerts = {type_and_table}, and permit_tls_clientcerts before \
+             reject_unauth_destination in smtpd_relay_restrictions"
+        )
+    });
     Ok(Outcome::file(text))
 }
 

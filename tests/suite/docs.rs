@@ -22,6 +22,7 @@ mod dovecot;
 mod exim;
 mod opensmtpd;
 mod operations;
+mod postfix;
 mod sendmail;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");

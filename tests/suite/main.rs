@@ -31,6 +31,7 @@ mod openssl_ca;
 mod openssl_verify;
 mod other_user;
 mod pkcs12;
+mod postfix;
 mod provisioning;
 mod readers;
 mod refusals;

@@ -15,13 +15,16 @@ use super::run::below_target;
 use super::{PATIENCE, TestDir, User, require, run, tell};
 
 /// Users and groups, by numbers that no machine gives to others.
-const USERS: [(&str, u32); 6] = [
+const USERS: [(&str, u32); 9] = [
     ("root", 0),
     ("dovecot", 64901),
     ("dovenull", 64902),
     ("opensmtpd", 64903),
     ("opensmtpq", 64904),
     ("vmail", 64905),
+    ("postfix", 64906),
+    ("postdrop", 64907),
+    ("nobody", 64908),
 ];
 
 /// Makes the root file system in memory, in a mount name space, so that nothing of it is left. The
