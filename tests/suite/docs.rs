@@ -11,6 +11,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use mailca::mta::MailServer;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
@@ -25,6 +26,7 @@ mod operations;
 mod postfix;
 mod sendmail;
 
+const MAIL_SERVERS: &str = "docs/mail-servers";
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PASSPHRASE: &str = layouts::PASSPHRASE;
 
@@ -261,15 +263,44 @@ fn no_console_block_goes_unchecked() {
     ];
     // Of these, tests of their own see to every block.
     let others = ["docs/json.md", check::PAGE, operations::PAGE];
-    for path in pages().iter().filter(|path| !others.contains(&&***path)) {
+    let is_of_server = |path: &str| path.starts_with(&format!("{MAIL_SERVERS}/"));
+    let pages = pages().into_iter();
+    let pages = pages.filter(|path| !others.contains(&&**path) && !is_of_server(path));
+    for path in &pages.collect::<Vec<_>>() {
         let page = Page::read(path);
         for section in page.sections() {
             let there = page.blocks(&section).len();
             let known = checked
                 .iter()
-                .find(|(p, s, _)| (p, *s) == (&&**path, &section));
+                .find(|(p, s, _)| (*p, *s) == (&**path, &*section));
             assert_eq!(there, known.map_or(0, |(.., n)| *n), "{path}: {section}");
         }
+    }
+}
+
+#[test]
+fn each_mail_server_is_as_the_overview_has_it() {
+    let text = Page::read("docs/mail-servers.md").text;
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let row = |name: &str| rows.iter().find(|row| row[0] == name).expect(name);
+    for (number, server) in MailServer::ALL.into_iter().enumerate() {
+        let cell = |name| row(name)[number + 1];
+        assert_eq!(cell(""), server.title());
+        assert!(
+            cell("lines").contains(&format!("`emit {server}`")),
+            "{server}"
+        );
+        assert_eq!(cell("from version"), server.oldest().to_string());
+        let reload = server
+            .reload()
+            .map_or("nothing".into(), |it| format!("`{it}`"));
+        assert_eq!(cell("after a renewal"), reload);
+        let page = format!("[{}](mail-servers/{server}.md)", server.title());
+        assert!(text.contains(&page), "{page}");
     }
 }
 
@@ -362,11 +393,13 @@ fn tools() -> bool {
 /// The pages, by their names from the top of the tree.
 fn pages() -> Vec<String> {
     let mut names = vec!["README.md".to_owned()];
-    for entry in fs::read_dir(Path::new(ROOT).join("docs")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "md") {
-            let name = path.file_name().unwrap().to_str().unwrap();
-            names.push(format!("docs/{name}"));
+    for folder in ["docs", MAIL_SERVERS] {
+        for entry in fs::read_dir(Path::new(ROOT).join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                names.push(format!("{folder}/{name}"));
+            }
         }
     }
     names
