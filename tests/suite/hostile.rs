@@ -375,7 +375,10 @@ fn what_hosts_hold_may_have_any_form() {
         "--passphrase-file=pass",
     ];
     let again: &[&str] = &["req", "next.example.test", "--if-missing"];
+    let export: &[&str] = &["export", HOST, "exported"];
     let count = try_all(&[
+        place("cert.pem, export", &cert, export, PEM),
+        place("key.pem, export", &key, export, PEM),
         place("cert.pem, emit-mc", &cert, emit, PEM),
         place("cert.pem, issue", &cert, PRESENT, PEM),
         place("key.pem, emit-mc", &key, emit, PEM),

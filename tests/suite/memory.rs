@@ -267,7 +267,7 @@ fn leaves_nothing(key_type: &str) {
     let of_type = format!("--key-type={key_type}");
     let next = format!("CA/hosts/{HOST}.next/key.pem");
     let with_passphrase = "--passphrase-file=pass";
-    let commands: [(&[&str], &[&str]); 15] = [
+    let commands: [(&[&str], &[&str]); 17] = [
         (
             &["init", "--subject=/CN=Test CA", &of_type, with_passphrase],
             &["CA/private/cakey.pem"],
@@ -304,6 +304,20 @@ fn leaves_nothing(key_type: &str) {
             ],
         ),
         (&["emit-mc", HOST], &[&format!("CA/hosts/{HOST}/key.pem")]),
+        (
+            &["export", HOST, "exported"],
+            &[&format!("CA/hosts/{HOST}/key.pem")],
+        ),
+        (
+            &[
+                "export",
+                HOST,
+                "host.p12",
+                "--pkcs12",
+                "--pkcs12-passphrase-file=pass",
+            ],
+            &[&format!("CA/hosts/{HOST}/key.pem")],
+        ),
         (&["emit", "systemd"], &["CA/private/cakey.pem"]),
         (&["verify", HOST], &[&format!("CA/hosts/{HOST}/key.pem")]),
         (
