@@ -16,7 +16,6 @@ use super::selection;
 use super::servers::emit_invocation;
 use super::session::Session;
 use crate::cli::Export as Args;
-use crate::mta::MailServer;
 use crate::pki::certificate::Certificate;
 use crate::pki::general_name;
 use crate::pki::key::PrivateKey;
@@ -313,9 +312,9 @@ fn next(args: &Args, store: &Store, host: &str) -> Vec<String> {
         return Vec::new();
     };
     let emit = emit_invocation(store, server, host);
-    let dir = shell_line(&[&args.to.to_string_lossy()]);
-    let reload = server.reload().map(str::to_owned);
+    let dir = std::path::absolute(&args.to).unwrap_or_else(|_| args.to.clone());
+    let dir = shell_line(&[&dir.to_string_lossy()]);
     let mut next = vec![format!("{emit} --dir {dir}")];
-    next.extend(reload.filter(|_| server != MailServer::Exim));
+    next.extend(server.reload().map(str::to_owned));
     next
 }

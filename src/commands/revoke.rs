@@ -121,7 +121,7 @@ pub fn run(args: &Revoke, session: &mut Session<'_>) -> Result<Outcome> {
         reason: revocation.reason,
         revoked_at: revocation.date,
         compromised_at: revocation.compromised_at,
-        servers: servers(&fresh, &chosen, revocation.reason, crl.is_some())?,
+        servers: servers(&chosen, revocation.reason, crl.is_some())?,
         next: next(&fresh, &revoked, crl.as_ref()),
         revoked,
         crl,
@@ -248,7 +248,7 @@ fn described(store: &Store, one: &Selected) -> Result<Revoked> {
 }
 
 // Which servers read the CRL, and what the others need.
-fn servers(store: &Store, chosen: &[Selected], reason: Reason, has_crl: bool) -> Result<String> {
+fn servers(chosen: &[Selected], reason: Reason, has_crl: bool) -> Result<String> {
     if !has_crl {
         return Ok(String::new());
     }
@@ -259,10 +259,7 @@ fn servers(store: &Store, chosen: &[Selected], reason: Reason, has_crl: bool) ->
             ..one.peer()?
         })
     });
-    Ok(mta::revocation::lines(
-        &store.settings.crl,
-        &peers.collect::<Vec<_>>(),
-    )?)
+    Ok(mta::revocation::lines(&peers.collect::<Vec<_>>())?)
 }
 
 fn next(store: &Store, revoked: &[Revoked], crl: Option<&NewCrl>) -> Vec<String> {

@@ -251,6 +251,14 @@ fn ending(dir: &TestDir) -> Option<u32> {
     pid.trim().parse().ok()
 }
 
+const TO_PKCS12: &[&str] = &[
+    "export",
+    HOST,
+    "host.p12",
+    "--pkcs12",
+    "--pkcs12-passphrase-file=pass",
+];
+
 /// Runs commands that use secrets, and looks for these at the end of each.
 #[track_caller]
 fn leaves_nothing(key_type: &str) {
@@ -266,6 +274,7 @@ fn leaves_nothing(key_type: &str) {
     );
     let of_type = format!("--key-type={key_type}");
     let next = format!("CA/hosts/{HOST}.next/key.pem");
+    let own = format!("CA/hosts/{HOST}/key.pem");
     let with_passphrase = "--passphrase-file=pass";
     let commands: [(&[&str], &[&str]); 17] = [
         (
@@ -303,27 +312,12 @@ fn leaves_nothing(key_type: &str) {
                 "CA/hosts/h3.example.test/key.pem",
             ],
         ),
-        (&["emit-mc", HOST], &[&format!("CA/hosts/{HOST}/key.pem")]),
-        (
-            &["export", HOST, "exported"],
-            &[&format!("CA/hosts/{HOST}/key.pem")],
-        ),
-        (
-            &[
-                "export",
-                HOST,
-                "host.p12",
-                "--pkcs12",
-                "--pkcs12-passphrase-file=pass",
-            ],
-            &[&format!("CA/hosts/{HOST}/key.pem")],
-        ),
+        (&["emit-mc", HOST], &[&own]),
+        (&["export", HOST, "exported"], &[&own]),
+        (TO_PKCS12, &[&own]),
         (&["emit", "systemd"], &["CA/private/cakey.pem"]),
-        (&["verify", HOST], &[&format!("CA/hosts/{HOST}/key.pem")]),
-        (
-            &["show", &format!("CA/hosts/{HOST}/key.pem")],
-            &[&format!("CA/hosts/{HOST}/key.pem")],
-        ),
+        (&["verify", HOST], &[&own]),
+        (&["show", &own], &[&own]),
         (
             &["check", "--for=dovecot", with_passphrase],
             &["CA/private/cakey.pem", &format!("CA/hosts/{HOST}/key.pem")],

@@ -299,7 +299,9 @@ fn objections(server: MailServer, files: &Files) -> Result<Vec<Objection>> {
     let given = [
         (Role::Key, &files.key),
         (Role::Certificate, &files.certificate),
+        (Role::Certificate, &files.chain),
         (Role::Ca, &files.ca),
+        (Role::Crl, &files.crl),
     ];
     let mut found = Vec::new();
     for (role, path) in given {
