@@ -282,12 +282,20 @@ fn free_link(dir: &Path, folder: &Path, name: &str, target: &Path) -> PathBuf {
 // Old keys shall not pile up.
 fn remove_former(dir: &Path, packaged: &Packaged<'_>) -> Result<Vec<PathBuf>> {
     let own = packaged.folder();
+    // mail.example.com.de is another host, whose name is in small letters and a link.
+    let is_serial = |it: &str| {
+        it.bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
+    };
+    let is_folder = |name: &str| {
+        let there = dir.join("hosts").join(name).symlink_metadata();
+        there.is_ok_and(|there| there.is_dir())
+    };
     let is_former = |name: &String| {
         let serial = name
             .strip_prefix(packaged.host)
             .and_then(|rest| rest.strip_prefix('.'));
-        let is_serial = |it: &str| it.len() >= 2 && it.bytes().all(|byte| byte.is_ascii_hexdigit());
-        *name != own && serial.is_some_and(is_serial)
+        *name != own && serial.is_some_and(is_serial) && is_folder(name)
     };
     let mut removed = Vec::new();
     let mut names = tree::names_in(dir, Path::new("hosts"))?;

@@ -140,9 +140,19 @@ fn what_has_changed_is_written_and_what_is_old_goes() {
         report["written"],
         serde_json::json!(["crl/crl.pem", "crl/ca-crl.pem"])
     );
-    // A second host shares the CA's files.
-    ca.ok(&["issue", "mx2.example.test", "--yes"]);
-    ca.ok(&["export", "mx2.example.test", "out"]);
+    // Another host shares the CA's files, whatever its name.
+    for other in ["mx2.example.test", "mail.example.test.de"] {
+        ca.ok(&["issue", other, "--yes"]);
+        ca.ok(&["export", other, "out"]);
+        ca.ok(&["renew", HOST, "--yes"]);
+        ca.ok(&["export", HOST, "out"]);
+        assert!(
+            ca.dir
+                .path()
+                .join(format!("out/hosts/{other}/key.pem"))
+                .exists()
+        );
+    }
     assert_good(&ca, "out");
     // What somebody opened or deleted is as it should be again.
     let file = ca.dir.path().join("out/crl/crl.pem");
