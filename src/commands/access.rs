@@ -50,6 +50,7 @@ fn for_sendmail(
     session.next(
         "with the lines in /etc/mail/access, run: makemap hash /etc/mail/access < /etc/mail/access",
     );
+    session.next("in sendmail.mc, before MAILER(), if it is not there: FEATURE(`access_db')");
     Ok(Outcome::file(text))
 }
 
