@@ -784,7 +784,7 @@ pub struct Export {
     #[arg(long = "for", value_name = "SERVER")]
     pub server: Option<MailServer>,
     /// Whose the key is [default: as it is there, else yours]
-    #[arg(long, value_name = "USER[:GROUP]")]
+    #[arg(long, value_name = "USER[:GROUP]", value_parser = owner)]
     pub owner: Option<String>,
     /// The key's mode, such as 640 [default: as it is there, else 600]
     #[arg(long, value_name = "MODE", value_parser = octal)]
@@ -868,6 +868,13 @@ fn duration(text: &str) -> Result<Duration, String> {
     parsed
         .and_then(|duration| Duration::try_from(duration).ok())
         .ok_or_else(|| "durations are written as 30d or 12h".into())
+}
+
+fn owner(text: &str) -> Result<String, String> {
+    let is_said = !text.is_empty() && !text.ends_with(':');
+    is_said
+        .then(|| text.to_owned())
+        .ok_or_else(|| "owners are written as USER, USER:GROUP or :GROUP".into())
 }
 
 fn octal(text: &str) -> Result<u32, String> {

@@ -1,15 +1,17 @@
 //! `mailca access`
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use thiserror::Error;
 
 use super::selection::{self, Selected, SelectionError};
 use super::session::Session;
 use crate::cli::{Access, AccessPostfix, AccessSendmail, AccessTarget};
+use crate::exit::Exit;
 use crate::mta::sendmail::access::AccessLines;
 use crate::mta::{Peer, postfix, sendmail};
 use crate::report::{self, Outcome};
 use crate::store::Store;
+use crate::store::register::RegisterError;
 
 /// Why no lines are printed.
 #[derive(Debug, Error)]
@@ -55,13 +57,14 @@ fn for_sendmail(
 }
 
 fn for_postfix(args: &AccessPostfix, store: &Store, session: &mut Session<'_>) -> Result<Outcome> {
-    let (text, table) = if args.reject {
-        let revoked = revoked(&args.hosts, store)?;
-        (postfix::access::rejected(&revoked), "/etc/postfix/revoked")
+    let (text, table, exit) = if args.reject {
+        let (revoked, exit) = revoked(&args.hosts, store, session)?;
+        let text = postfix::access::rejected(&revoked);
+        (text, "/etc/postfix/revoked", exit)
     } else {
         let valid = valid(&args.hosts, store, session)?;
-        let table = "/etc/postfix/relay_clientcerts";
-        (postfix::access::permitted(&valid), table)
+        let text = postfix::access::permitted(&valid);
+        (text, "/etc/postfix/relay_clientcerts", Exit::Done)
     };
     session.next(&format!("with the lines in {table}, run: postmap {table}"));
     let type_and_table = format!("${{default_database_type}}:{table}");
@@ -73,7 +76,9 @@ fn for_postfix(args: &AccessPostfix, store: &Store, session: &mut Session<'_>) -
              reject_unauth_destination in smtpd_relay_restrictions"
         )
     });
-    Ok(Outcome::file(text))
+    let mut outcome = Outcome::file(text);
+    outcome.exit = exit;
+    Ok(outcome)
 }
 
 // The valid certificates that the words mean: of a host all that it has.
@@ -81,7 +86,8 @@ fn valid(words: &[String], store: &Store, session: &Session<'_>) -> Result<Vec<P
     let now = session.context.now();
     let mut selected = Vec::new();
     for word in words {
-        selected.extend(selection::find(store, word, true, now)?);
+        let found = selection::find(store, word, true, now);
+        selected.extend(found.map_err(|error| revoked_host(word, error))?);
     }
     let selected = selection::without_repeats(selected);
     for one in &selected {
@@ -100,17 +106,45 @@ fn valid(words: &[String], store: &Store, session: &Session<'_>) -> Result<Vec<P
     selected.iter().map(|one| peer(one, store)).collect()
 }
 
-// The revoked certificates that the words mean, or all.
-fn revoked(words: &[String], store: &Store) -> Result<Vec<Peer>> {
+// What `revoke` says of a host whose certificates all are, in words of this command.
+fn revoked_host(word: &str, error: Error) -> Error {
+    match error.downcast_ref() {
+        Some(RegisterError::AlreadyRevoked { serial, revoked }) => AccessError::NotValid {
+            host: word.into(),
+            serial: serial.clone(),
+            why: format!("was revoked on {revoked}"),
+        }
+        .into(),
+        _ => error,
+    }
+}
+
+// The revoked certificates that the words mean, or all; of these, some may not be kept.
+fn revoked(
+    words: &[String],
+    store: &Store,
+    session: &mut Session<'_>,
+) -> Result<(Vec<Peer>, Exit)> {
     let mut selected = Vec::new();
     for word in words {
         selected.extend(selection::revoked(store, word)?);
     }
-    if words.is_empty() {
-        selected = selection::all_revoked(store)?;
+    if !words.is_empty() {
+        let selected = selection::without_repeats(selected);
+        let peers = selected.iter().map(|one| peer(one, store));
+        return Ok((peers.collect::<Result<_>>()?, Exit::Done));
     }
-    let selected = selection::without_repeats(selected);
-    selected.iter().map(|one| peer(one, store)).collect()
+    let (mut peers, mut exit) = (Vec::new(), Exit::Done);
+    for one in selection::all_revoked(store)? {
+        match peer(&one, store) {
+            Ok(peer) => peers.push(peer),
+            Err(error) => {
+                session.warn(&format!("{error}: it is not among the lines"));
+                exit = Exit::Attention;
+            }
+        }
+    }
+    Ok((peers, exit))
 }
 
 fn peer(one: &Selected, store: &Store) -> Result<Peer> {

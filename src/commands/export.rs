@@ -3,6 +3,7 @@
 mod archive;
 mod owner;
 mod pkcs12;
+mod place;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,21 +14,22 @@ use thiserror::Error;
 
 use self::owner::Ownership;
 use super::selection;
-use super::servers::emit_invocation;
+use super::servers::{self, emit_invocation};
 use super::session::Session;
 use crate::cli::Export as Args;
 use crate::pki::certificate::Certificate;
 use crate::pki::general_name;
 use crate::pki::key::PrivateKey;
 use crate::pki::key::pkcs12::Protection;
+use crate::pki::serial::SerialNumber;
 use crate::pki::text;
 use crate::report::{self, Outcome, shell_line};
 use crate::store::Store;
-use crate::store::hosts::{self, CERT, CHAIN, KEY};
+use crate::store::hosts;
 use crate::store::package::Packaged;
-use crate::sys::access::{Access as Place, Entry};
-use crate::sys::files;
+use crate::sys::access::Entry;
 use crate::sys::tree::{self, Access};
+use crate::sys::{files, host};
 
 pub use self::owner::OwnerError;
 pub use self::pkcs12::Pkcs12Refusal;
@@ -63,6 +65,20 @@ pub enum ExportRefusal {
         /// this CA
         own: String,
     },
+    /// The key there is no use to it.
+    #[error("{} does not belong to certificate {serial}", .key.display())]
+    ForeignKey {
+        /// the private key
+        key: PathBuf,
+        /// the serial number of the certificate
+        serial: String,
+    },
+    /// A file is in the way.
+    #[error("{} is not a directory", .0.display())]
+    NoDirectory(PathBuf),
+    /// Its owner could read the key.
+    #[error("{} belongs to {}, and is no place for a private key", .0.path.display(), host::user_name(.0.user))]
+    Foreign(Entry),
     /// Others could put another key there.
     #[error("{} is writable by others (mode {:04o}), and no place for a private key", .0.path.display(), .0.mode)]
     Writable(Entry),
@@ -126,37 +142,52 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
         let passphrase = args.pkcs12_passphrase_file.as_deref();
         return pkcs12::run(&host, &args.to, passphrase, protection, &store, session);
     }
-    let (certificate, key) = choose(&name, &host, &store, session)?;
+    let found = find(&name, &host, &store, session)?;
     let ownership = Ownership::of(args)?;
     if args.to == Path::new("-") {
         if session.context.screen.is_some() {
             bail!(ExportRefusal::Terminal);
         }
-        let tar = archive::tar(&store, &host, &certificate, key.as_ref(), &ownership)?;
+        found.tell(&name, &store, session);
+        let Found { certificate, key } = &found;
+        let tar = archive::tar(&store, &host, certificate, key.as_ref(), &ownership)?;
         return Ok(Outcome::octets(tar));
     }
     let dir = &args.to;
-    check_place(dir, key.is_some(), &store)?;
+    place::check(dir, &host, &store)?;
+    // What cannot be is refused before a directory is made.
+    ownership.access(None)?;
+    let _lock = tree::lock(dir)?;
+    // Somebody may have renewed it while another export was waited for.
+    let found = find(&name, &host, &store, session)?;
+    let there = place::key_there(dir, &host)?;
+    let access = ownership.access(there.as_ref().map(|there| there.access))?;
+    let certificate = &found.certificate;
+    let key = match (&found.key, &there) {
+        (Some(key), _) => Some(key),
+        (None, Some(there)) if is_pair(certificate, &there.key) => Some(&there.key),
+        (None, Some(there)) => bail!(ExportRefusal::ForeignKey {
+            key: there.path.clone(),
+            serial: certificate.serial.to_string(),
+        }),
+        (None, None) => None,
+    };
+    let packaged = Packaged {
+        host: &host,
+        certificate,
+        key: key.map(|key| (key, access)),
+    };
     let (user, group) = owner::own();
     let open = Access {
         user,
         group,
         mode: 0o644,
     };
-    let key = match &key {
-        Some(key) => Some((key, ownership.access(&there(dir, &host, KEY))?)),
-        None => None,
-    };
-    let packaged = Packaged {
-        host: &host,
-        certificate: &certificate,
-        key,
-    };
     let link_of = |folder: &Path, name: &str, target: &Path| free_link(dir, folder, name, target);
     let items = store.package(&packaged, open, &link_of)?;
-    let _lock = tree::lock(dir)?;
+    found.tell(&name, &store, session);
     let written = tree::bring(dir, &items)?;
-    let removed = remove_former(dir, &packaged)?;
+    let removed = place::remove_former(dir, &packaged, &store)?;
     Ok(Outcome::of(&Report {
         changed: !(written.is_empty() && removed.is_empty()),
         directory: dir.clone(),
@@ -169,42 +200,61 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     })?)
 }
 
-fn there(dir: &Path, host: &str, file: &str) -> PathBuf {
-    dir.join("hosts").join(host).join(file)
+fn is_pair(certificate: &Certificate, key: &PrivateKey) -> bool {
+    key.subject_public_key_info() == certificate.subject_public_key_info
 }
 
-// The host's current pair, or of a host whose key lives elsewhere its last certificate.
-fn choose(
-    name: &str,
-    host: &str,
-    store: &Store,
-    session: &mut Session<'_>,
-) -> Result<(Certificate, Option<PrivateKey>)> {
-    let now = session.context.now();
-    if let Some((certificate, key)) = store.hosts.pair(host)? {
-        if certificate.not_after < now {
+/// A host's certificate, and its key where that is here.
+struct Found {
+    certificate: Certificate,
+    key: Option<PrivateKey>,
+}
+
+impl Found {
+    fn tell(&self, name: &str, store: &Store, session: &mut Session<'_>) {
+        let certificate = &self.certificate;
+        if self.key.is_none() {
+            session.note(&format!(
+                "the key of {name} is not here, and is not exported"
+            ));
+        }
+        if certificate.not_after < session.context.now() {
             session.warn(&format!(
                 "the certificate of {name} ended on {}: {}",
                 report::date(certificate.not_after),
                 report::invocation(store, &["renew", name])
             ));
         }
-        return Ok((certificate, Some(key)));
+        servers::warn_of_old_key(name, certificate, store, session);
     }
-    let last = selection::last_of_host(store, name, now)?;
-    let why = match &last.row.revocation {
-        Some(revocation) => Some(format!("was revoked on {revocation}")),
-        None if last.row.not_after < now => {
-            Some(format!("ended on {}", report::date(last.row.not_after)))
-        }
-        None => None,
-    };
-    if let Some(why) = why {
-        bail!(ExportRefusal::NotValid {
+}
+
+// The host's current pair, or of a host whose key lives elsewhere its last certificate.
+fn find(name: &str, host: &str, store: &Store, session: &Session<'_>) -> Result<Found> {
+    let refuse = |serial: &SerialNumber, why| {
+        Err(ExportRefusal::NotValid {
             host: name.into(),
-            serial: last.row.serial.to_string(),
+            serial: serial.to_string(),
             why,
+        })
+    };
+    if let Some((certificate, key)) = store.hosts.pair(host)? {
+        if let Some(revocation) = selection::revocation_of(store, &certificate.serial) {
+            refuse(&certificate.serial, format!("was revoked on {revocation}"))?;
+        }
+        return Ok(Found {
+            certificate,
+            key: Some(key),
         });
+    }
+    let now = session.context.now();
+    let last = selection::last_of_host(store, name, now)?;
+    if let Some(revocation) = &last.row.revocation {
+        refuse(&last.row.serial, format!("was revoked on {revocation}"))?;
+    }
+    if last.row.not_after < now {
+        let end = report::date(last.row.not_after);
+        refuse(&last.row.serial, format!("ended on {end}"))?;
     }
     let Some(certificate) = last.certificate else {
         bail!(selection::SelectionError::NotKept {
@@ -212,58 +262,10 @@ fn choose(
             subject: last.title(),
         });
     };
-    session.note(&format!(
-        "the key of {name} is not here: only its certificate is exported"
-    ));
-    Ok((certificate, None))
-}
-
-// A directory of its own, into which nobody else can put things.
-fn check_place(dir: &Path, has_key: bool, store: &Store) -> Result<()> {
-    let nearest = dir.ancestors().find(|part| part.exists());
-    let nearest = match nearest {
-        Some(part) if part != Path::new("") => part,
-        _ => Path::new("."),
-    };
-    let real = nearest.canonicalize();
-    let ca = store.settings.root.canonicalize();
-    if let (Ok(real), Ok(ca)) = (&real, ca)
-        && real.starts_with(&ca)
-    {
-        bail!(ExportRefusal::InCa {
-            dir: dir.to_owned(),
-            ca,
-        });
-    }
-    let path = dir.join(store.settings.elsewhere(&store.trusted_path()?));
-    if let Some(bytes) = files::read_if_there(&path)?
-        && let Ok(found) = Certificate::from_pem_or_der(&bytes)
-        && found.subject != store.certificate.subject
-    {
-        bail!(ExportRefusal::OtherCa {
-            path,
-            there: found.subject.to_string(),
-            own: store.certificate.subject.to_string(),
-        });
-    }
-    if has_key {
-        let mut places = Place::of(nearest)?;
-        let inside = ["hosts"].map(|name| dir.join(name));
-        let inside = inside.iter().filter_map(|path| Entry::of(path).ok());
-        places.folders.extend(inside);
-        let is_open = |entry: &Entry, sticky: u32| {
-            entry.mode & 0o022 != 0 && entry.mode & 0o1000 & sticky == 0
-        };
-        // In /tmp nobody moves what is another's, but anybody can put something there.
-        let sticky = if nearest == dir { 0 } else { 0o1000 };
-        if is_open(&places.file, sticky) {
-            bail!(ExportRefusal::Writable(places.file));
-        }
-        if let Some(open) = places.folders.into_iter().find(|it| is_open(it, 0o1000)) {
-            bail!(ExportRefusal::Writable(open));
-        }
-    }
-    Ok(())
+    Ok(Found {
+        certificate,
+        key: None,
+    })
 }
 
 // The first number of a hash that is free, or leads there already: another CA may have the first.
@@ -277,42 +279,6 @@ fn free_link(dir: &Path, folder: &Path, name: &str, target: &Path) -> PathBuf {
         }
         number += 1;
     }
-}
-
-// Old keys shall not pile up.
-fn remove_former(dir: &Path, packaged: &Packaged<'_>) -> Result<Vec<PathBuf>> {
-    let own = packaged.folder();
-    // mail.example.com.de is another host, whose name is in small letters and a link.
-    let is_serial = |it: &str| {
-        it.bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
-    };
-    let is_folder = |name: &str| {
-        let there = dir.join("hosts").join(name).symlink_metadata();
-        there.is_ok_and(|there| there.is_dir())
-    };
-    let is_former = |name: &String| {
-        let serial = name
-            .strip_prefix(packaged.host)
-            .and_then(|rest| rest.strip_prefix('.'));
-        *name != own && serial.is_some_and(is_serial) && is_folder(name)
-    };
-    let mut removed = Vec::new();
-    let mut names = tree::names_in(dir, Path::new("hosts"))?;
-    names.sort();
-    for name in names.into_iter().filter(is_former) {
-        let path = Path::new("hosts").join(name);
-        let inside = tree::names_in(dir, &path)?;
-        let is_own = |name: &String| {
-            let name = name.strip_prefix('.').unwrap_or(name);
-            [CERT, CHAIN, KEY].contains(&name.strip_suffix(".mailca").unwrap_or(name))
-        };
-        if inside.iter().all(is_own) {
-            tree::remove(dir, &path, &[CERT, CHAIN, KEY])?;
-            removed.push(path);
-        }
-    }
-    Ok(removed)
 }
 
 fn next(args: &Args, store: &Store, host: &str) -> Vec<String> {

@@ -628,7 +628,19 @@ fn selection(error: &SelectionError, ca: Place<'_>) -> Option<String> {
 
 fn export(error: &ExportRefusal, ca: Place<'_>) -> String {
     match error {
-        ExportRefusal::NotValid { host, .. } => invocation(ca, &["renew", host]),
+        ExportRefusal::NotValid { host, .. } => invocation(ca, &["issue", host, "--replace"]),
+        ExportRefusal::ForeignKey { key, .. } => {
+            let key = key.to_string_lossy();
+            format!(
+                "put the host's own key there, or: {}",
+                shell_line(&["rm", &key])
+            )
+        }
+        ExportRefusal::NoDirectory(_) => "name a directory".into(),
+        ExportRefusal::Foreign(entry) => {
+            let path = entry.path.to_string_lossy();
+            shell_line(&["chown", "root", &path])
+        }
         ExportRefusal::InCa { .. } => "name another directory, such as /etc/mail/mailca".into(),
         ExportRefusal::OtherCa { .. } => "name a directory of its own for each CA".into(),
         ExportRefusal::Writable(entry) => {
@@ -645,7 +657,9 @@ fn owner(error: &OwnerError) -> String {
             "say --owner USER:GROUP, or export a tar (-) and unpack it where they are known".into()
         }
         OwnerError::NotAllowed { .. } => "run it as root, or without --owner and --for".into(),
-        OwnerError::Open(_) => "say --mode 600, or 640 for a group that may read it".into(),
+        OwnerError::Open(_) | OwnerError::Unreadable(_) => {
+            "say --mode 600, or 640 for a group that may read it".into()
+        }
     }
 }
 
@@ -661,7 +675,7 @@ fn pkcs12(error: &Pkcs12Refusal, ca: Place<'_>) -> String {
 }
 
 fn access(AccessError::NotValid { host, .. }: &AccessError, ca: Place<'_>) -> String {
-    invocation(ca, &["list", "--host", host])
+    invocation(ca, &["issue", host, "--replace"])
 }
 
 fn revoke(error: &RevokeRefusal) -> Option<String> {
@@ -769,6 +783,10 @@ fn emit(error: &EmitServerError, ca: Place<'_>) -> Option<String> {
             "--for {server}-{}, or `{}`",
             server.newest(),
             invocation(ca, &["emit", named.server.as_str()])
+        )),
+        EmitServerError::NothingThere(path) => Some(format!(
+            "if it shall be new: {}",
+            shell_line(&["touch", &path.to_string_lossy()])
         )),
         EmitServerError::NotText(_) => None,
     }

@@ -19,7 +19,7 @@ use crate::pki::key::EncodedKey;
 use crate::pki::pem_text;
 use crate::pki::public_key;
 use crate::pki::request::{Request, Strength};
-use crate::pki::revocation::Reason;
+use crate::pki::revocation::{Reason, Revocation};
 use crate::pki::serial::SerialNumber;
 use crate::pki::text;
 use crate::report::{self, List};
@@ -336,6 +336,12 @@ pub fn revoked(store: &Store, word: &str) -> Result<Vec<Selected>> {
         });
     }
     Ok(found)
+}
+
+/// The revocation of a certificate, where the register has one.
+pub fn revocation_of(store: &Store, serial: &SerialNumber) -> Option<Revocation> {
+    let one = of_serial(store, serial).ok()?;
+    one.row.revocation
 }
 
 /// All revoked certificates.

@@ -4,7 +4,8 @@ use super::session::Session;
 use crate::mta::MailServer;
 use crate::mta::access::sendmail::Daemon;
 use crate::mta::access::{Objection, Role, exim, opensmtpd, postfix};
-use crate::report::{Place, invocation};
+use crate::pki::certificate::Certificate;
+use crate::report::{self, Place, invocation};
 use crate::store::Store;
 use crate::sys::access::{self, Access, Account};
 
@@ -42,6 +43,24 @@ pub fn wiring(store: &Store, host: &str, session: &Session<'_>) -> Vec<String> {
         }
     });
     commands.collect()
+}
+
+/// Whoever trusts the CA certificate there is now does not trust what an old key has certified.
+pub fn warn_of_old_key(
+    host: &str,
+    certificate: &Certificate,
+    store: &Store,
+    session: &mut Session<'_>,
+) {
+    let former = store.former();
+    if let Some((path, _)) = store.issuer_among(&former, certificate) {
+        let renew = report::invocation(store, &["renew", host]);
+        session.warn(&format!(
+            "the certificate of {host} is by the old key of the CA, and only who trusts {} accepts \
+             it: {renew}",
+            path.display()
+        ));
+    }
 }
 
 /// Whom it asks: Sendmail as its settings make it, and Exim's user where this machine has one.

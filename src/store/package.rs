@@ -183,7 +183,9 @@ impl Store {
         Ok(former)
     }
 
-    fn issuer_of(&self, certificate: &Certificate) -> Certificate {
+    /// The certificate of the CA that issued another one: the present one, or that of a former key.
+    #[must_use]
+    pub fn issuer_of(&self, certificate: &Certificate) -> Certificate {
         let former = self.former();
         let by_former = self.issuer_among(&former, certificate);
         by_former.map_or_else(|| self.certificate.clone(), |(_, issuer)| issuer.clone())

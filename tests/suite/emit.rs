@@ -208,8 +208,13 @@ fn postfix_is_told_keys_of_the_valid_and_fingerprints_of_the_revoked() {
             "{said}"
         );
         ca.ok(&["revoke", &host, "--reason", reason, "--yes"]);
-        ca.refuses(&["access", "postfix", &host]);
-        ca.refuses(&["access", "sendmail", &host]);
+        for server in ["postfix", "sendmail"] {
+            let said = ca.refuses(&["access", server, &host]);
+            assert!(
+                said.contains(&format!("of {host} was revoked on")),
+                "{said}"
+            );
+        }
         let lines = ca.ok(&["access", "postfix", "--reject", &host]).stdout;
         assert!(lines.contains(&fingerprint(&host)), "{lines}");
         // Who has the key can make another certificate of it.
@@ -223,4 +228,25 @@ fn postfix_is_told_keys_of_the_valid_and_fingerprints_of_the_revoked() {
     let revoked = ["gone.example.test", "stolen.example.test"];
     assert!(revoked.iter().all(|host| all.contains(&fingerprint(host))));
     assert!(!all.contains(&fingerprint(HOST)), "{all}");
+    // One that is not kept does not hide the others.
+    let serial = ca.x509(&ca.file("hosts/gone.example.test/cert.pem"), &["-serial"]);
+    let serial = serial.trim().trim_start_matches("serial=");
+    fs::remove_file(ca.file(&format!("newcerts/{serial}.pem"))).unwrap();
+    let ran = ca.mailca(&["access", "postfix", "--reject"]).exits(3);
+    assert!(
+        ran.stdout.contains(&fingerprint("stolen.example.test")),
+        "{ran}"
+    );
+    assert!(ran.stderr.contains("it is not among the lines"), "{ran}");
+    let said = ca.ok(&["emit", "postfix", "typo.example.test", "--dir", "/etc/x"]);
+    assert!(
+        said.stderr
+            .contains("has no certificate of typo.example.test"),
+        "{said}"
+    );
+    let said = ca.refuses(&["emit", "postfix", HOST, "--into", "missing"]);
+    assert!(
+        said.contains("hint: if it shall be new: touch missing\n"),
+        "{said}"
+    );
 }

@@ -264,7 +264,7 @@ fn places_that_are_none_are_refused() {
         ("CA", "lies in the CA directory"),
         ("CA/hosts/x", "lies in the CA directory"),
         ("open", "is writable by others"),
-        ("file", "cannot "),
+        ("file", "file is not a directory"),
         ("blocked", "is a directory"),
         ("taken", "a directory is in its place"),
         ("foreign", "is of another CA: CN=Other, not "),
@@ -341,8 +341,82 @@ fn of_a_key_that_lives_elsewhere_only_the_certificate_is_exported() {
     assert!(ran.stderr.contains("is not here"), "{ran}");
     let folder = ca.dir.path().join(format!("out/hosts/{HOST}"));
     assert!(folder.join("cert.pem").exists() && !folder.join("key.pem").exists());
-    ca.ok(&["revoke", HOST, "--yes"]);
+
+    // Where its host keeps it, it stays through renewals.
+    let key = folder.join("key.pem");
+    fs::copy(ca.dir.path().join(format!("{HOST}.key")), &key).unwrap();
+    let bytes = fs::read(&key).unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+    ca.ok(&["export", HOST, "out"]);
+    ca.ok(&["renew", HOST, "--yes"]);
+    let report = ca.json(&["export", HOST, "out"]);
+    assert_eq!(report["removed"].as_array().unwrap().len(), 1);
+    assert_eq!(fs::read(&key).unwrap(), bytes);
+    assert_eq!(fs::metadata(&key).unwrap().mode() & 0o7777, 0o640);
+    ca.ok(&["crl"]);
+    ca.ok(&["export", HOST, "out"]);
+    assert_good(&ca, "out");
+    // A key of another certificate is neither taken nor removed.
+    let other = ca.request("other.example.test", &[]);
+    ca.dir
+        .write(&format!("{HOST}.csr"), &fs::read_to_string(other).unwrap());
+    ca.ok(&[
+        "sign",
+        &format!("{HOST}.csr"),
+        "--san",
+        HOST,
+        "--yes",
+        "--out",
+        "again.pem",
+    ]);
+    assert_eq!(fs::read(&key).unwrap(), bytes);
+
+    for serial in ca.serials() {
+        ca.ok(&["revoke", &serial, "--yes"]);
+    }
     let said = ca.refuses(&["export", HOST, "out"]);
+    assert!(said.contains("was revoked on"), "{said}");
+}
+
+#[test]
+fn what_is_revoked_or_lies_in_another_users_directory_is_not_exported() {
+    let ca = ca_with_host(User::me());
+    ca.dir.write_secret("pass", "secret\n");
+    if User::me().is_root() {
+        // A key would go to whoever has prepared the place.
+        ca.dir.create_dir("theirs");
+        ca.dir.create_dir("theirs/hosts");
+        ca.dir.create_dir("theirs/hosts/evil");
+        ca.dir.write("theirs/hosts/evil/key.pem", "");
+        let theirs = ca.dir.path().join("theirs");
+        symlink("evil", theirs.join(format!("hosts/{HOST}"))).unwrap();
+        for place in ["hosts/evil", "hosts", ""] {
+            chown(theirs.join(place), Some(65534), None).unwrap();
+            let said = ca.refuses(&["export", HOST, "theirs"]);
+            assert!(said.contains("and is no place for a private key"), "{said}");
+        }
+    }
+    ca.ok(&["revoke", HOST, "--yes"]);
+    for words in [
+        &["export", HOST, "out"][..],
+        &["export", HOST, "-"],
+        &[
+            "export",
+            HOST,
+            "h.p12",
+            "--pkcs12",
+            "--pkcs12-passphrase-file",
+            "pass",
+        ],
+    ] {
+        let said = ca.refuses(words);
+        assert!(said.contains("was revoked on"), "{said}");
+        assert!(
+            said.contains("issue mail.example.test --replace\n"),
+            "{said}"
+        );
+    }
+    let said = ca.ok(&["emit", "postfix", HOST]).stderr;
     assert!(said.contains("was revoked on"), "{said}");
 }
 
@@ -366,6 +440,25 @@ fn while_two_keys_of_the_ca_count_both_are_exported() {
             ca.dir.openssl(&words);
         }
     }
+    let said = ca.ok(&["export", HOST, "-"]).stderr;
+    assert!(said.contains("is by the old key of the CA"), "{said}");
+    // A file for a mail client holds the issuer of its certificate.
+    ca.dir.write_secret("pass", "secret\n");
+    let pass = ["--pkcs12", "--pkcs12-passphrase-file", "pass"];
+    ca.ok(&[&["export", HOST, "old.p12"], &pass[..]].concat());
+    let read = [
+        "pkcs12",
+        "-in",
+        "old.p12",
+        "-passin",
+        "file:pass",
+        "-nokeys",
+    ];
+    for (only, file) in [("-clcerts", "leaf.pem"), ("-cacerts", "issuer.pem")] {
+        ca.dir.openssl(&[&read[..], &[only, "-out", file]].concat());
+    }
+    ca.dir
+        .openssl(&["verify", "-CAfile", "issuer.pem", "leaf.pem"]);
 }
 
 #[test]

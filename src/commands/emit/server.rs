@@ -8,8 +8,9 @@ use thiserror::Error;
 
 use super::version;
 use crate::cli::EmitServer;
+use crate::commands::selection;
 use crate::commands::sendmail_files::{build, of_daemon, sources};
-use crate::commands::servers::{Judge, effect};
+use crate::commands::servers::{self, Judge, effect};
 use crate::commands::session::Session;
 use crate::mta::access::sendmail::Daemon;
 use crate::mta::access::{Objection, Role};
@@ -71,6 +72,9 @@ pub enum EmitServerError {
         /// what was named
         named: Release,
     },
+    /// There is no file to change.
+    #[error("{} is not there", .0.display())]
+    NothingThere(PathBuf),
     /// The file to change is no text.
     #[error("{} is not text in UTF-8", .0.display())]
     NotText(PathBuf),
@@ -107,7 +111,9 @@ pub fn run(server: MailServer, args: &EmitServer, session: &mut Session<'_>) -> 
         None => here(&store, &name, args.key.as_deref())?,
     };
     let certificate = store.hosts.certificate(&name)?;
-    let key = certificate.and_then(|it| PublicKeyKind::of(&it.subject_public_key_info).ok());
+    let key = certificate
+        .as_ref()
+        .and_then(|it| PublicKeyKind::of(&it.subject_public_key_info).ok());
     let host = Host { name, files, key };
     // A directory of that name is most likely the one that is meant.
     let is_here = args.dir.as_ref().is_none_or(|dir| dir.is_dir());
@@ -116,7 +122,22 @@ pub fn run(server: MailServer, args: &EmitServer, session: &mut Session<'_>) -> 
     if store.trust_file()?.is_none() {
         session.warn(&untrusted(server, &store));
     }
-    warn_of_old_key(&host.name, &store, session)?;
+    if let Some(certificate) = &certificate {
+        servers::warn_of_old_key(&host.name, certificate, &store, session);
+        if let Some(revocation) = selection::revocation_of(&store, &certificate.serial) {
+            session.warn(&format!(
+                "the certificate of {} was revoked on {revocation}: {}",
+                host.name,
+                report::invocation(&store, &["issue", &host.name, "--replace"])
+            ));
+        }
+    } else if selection::last_of_host(&store, &host.name, session.context.now()).is_err() {
+        session.warn(&format!(
+            "{} has no certificate of {}",
+            store.settings.database.display(),
+            host.name
+        ));
+    }
     for warning in &lines.warnings {
         session.warn(warning);
     }
@@ -146,22 +167,6 @@ fn start(server: MailServer) -> String {
         MailServer::Exim => "systemctl restart exim4".into(),
         other => other.reload().unwrap_or_default().into(),
     }
-}
-
-// Whoever trusts the CA certificate there is now does not trust the host's.
-fn warn_of_old_key(host: &str, store: &Store, session: &mut Session<'_>) -> Result<()> {
-    let former = store.former();
-    if let Some(certificate) = store.hosts.certificate(host)?
-        && let Some((path, _)) = store.issuer_among(&former, &certificate)
-    {
-        let renew = report::invocation(store, &["renew", host]);
-        session.warn(&format!(
-            "the certificate of {host} is by the old key of the CA, and only who trusts {} accepts \
-             it: {renew}",
-            path.display()
-        ));
-    }
-    Ok(())
 }
 
 fn choose(
@@ -318,6 +323,9 @@ fn objections(server: MailServer, files: &Files) -> Result<Vec<Objection>> {
 }
 
 fn replace_in(path: &Path, server: MailServer, lines: &str) -> Result<Outcome> {
+    if !files::exists(path) {
+        bail!(EmitServerError::NothingThere(path.to_owned()));
+    }
     let bytes = files::read(path)?;
     let old = str::from_utf8(&bytes).map_err(|_| EmitServerError::NotText(path.to_owned()))?;
     let new = put_into(server, old, lines).map_err(|source| EmitServerError::Into {

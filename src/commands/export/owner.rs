@@ -1,9 +1,5 @@
 //! Whose an exported key is.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-
 use anyhow::{Result, bail};
 use thiserror::Error;
 
@@ -34,6 +30,9 @@ pub enum OwnerError {
     /// Others could read the key.
     #[error("mode {0:04o} would let others use the private key")]
     Open(u32),
+    /// Its owner could not.
+    #[error("mode {0:04o} would not let its owner read the private key")]
+    Unreadable(u32),
 }
 
 /// Owner, group and mode of a key, as far as they were said.
@@ -59,13 +58,11 @@ impl Ownership {
         if let Some(server) = args.server {
             wanted.fill_in(server);
         }
-        if let Some(mode) = wanted
-            .mode
-            .filter(|mode| mode & 0o137 != 0 || mode & 0o400 == 0)
-        {
-            bail!(OwnerError::Open(mode));
+        match wanted.mode {
+            Some(mode) if mode & 0o137 != 0 => bail!(OwnerError::Open(mode)),
+            Some(mode) if mode & 0o400 == 0 => bail!(OwnerError::Unreadable(mode)),
+            _ => Ok(wanted),
         }
-        Ok(wanted)
     }
 
     // Exim reads keys as its own user, all others as root.
@@ -83,9 +80,9 @@ impl Ownership {
 
     /// The same as numbers, on this machine. What was not said is as that of the key that is there,
     /// or the owner's alone.
-    pub fn access(&self, key: &Path) -> Result<Access> {
+    pub fn access(&self, there: Option<Access>) -> Result<Access> {
         let (own, own_group) = own();
-        let there = fs::metadata(key).ok().filter(|_| self.mode.is_none());
+        let there = there.filter(|_| self.mode.is_none());
         let user = match &self.user {
             Some(name) => {
                 Some(Account::named(name).ok_or_else(|| OwnerError::NoUser(name.clone()))?)
@@ -102,16 +99,13 @@ impl Ownership {
         let access = Access {
             user: user
                 .map(|user| user.user)
-                .or(there.as_ref().map(MetadataExt::uid))
+                .or(there.map(|there| there.user))
                 .unwrap_or(own),
             group: group
                 .or(of_user)
-                .or(there.as_ref().map(MetadataExt::gid))
+                .or(there.map(|there| there.group))
                 .unwrap_or(own_group),
-            mode: self
-                .mode
-                .or(there.as_ref().map(|it| it.mode() & 0o640))
-                .unwrap_or(0o600),
+            mode: self.mode.or(there.map(|there| there.mode)).unwrap_or(0o600),
         };
         let Access { user, group, .. } = access;
         let is_own = user == own && Account::own().groups.contains(&group);

@@ -7,7 +7,9 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::ExportRefusal;
 use crate::commands::session::Session;
+use crate::commands::{selection, servers};
 use crate::pki::key::pkcs12::Protection;
 use crate::pki::public_key::PublicKeyKind;
 use crate::pki::text;
@@ -82,10 +84,19 @@ pub fn run(
             "the key of {host} is Ed25519, which Thunderbird and others that use NSS do not import"
         ));
     }
+    if let Some(revocation) = selection::revocation_of(store, &certificate.serial) {
+        bail!(ExportRefusal::NotValid {
+            host: host.into(),
+            serial: certificate.serial.to_string(),
+            why: format!("was revoked on {revocation}"),
+        });
+    }
+    servers::warn_of_old_key(host, &certificate, store, session);
     let title = certificate.title();
     let passphrase = session.export_passphrase(passphrase_file)?;
-    let issuers = store.chain().map(|(_, issuer)| issuer);
-    let chain: Vec<_> = [&certificate].into_iter().chain(issuers).collect();
+    let issuer = store.issuer_of(&certificate);
+    let above = store.chain().skip(1).map(|(_, issuer)| issuer);
+    let chain: Vec<_> = [&certificate, &issuer].into_iter().chain(above).collect();
     let bytes = key.to_pkcs12(&title, &chain, &passphrase, protection)?;
     if is_standard_output {
         return Ok(Outcome::octets(bytes));
