@@ -144,23 +144,33 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     }
     let found = find(&name, &host, &store, session)?;
     let ownership = Ownership::of(args)?;
-    if args.to == Path::new("-") {
-        if session.context.screen.is_some() {
-            bail!(ExportRefusal::Terminal);
-        }
-        found.tell(&name, &store, session);
-        let Found { certificate, key } = &found;
-        let tar = archive::tar(&store, &host, certificate, key.as_ref(), &ownership)?;
-        return Ok(Outcome::octets(tar));
+    if args.to != Path::new("-") {
+        return to_directory([&name, &host], args, &ownership, &store, session);
     }
+    if session.context.screen.is_some() {
+        bail!(ExportRefusal::Terminal);
+    }
+    found.tell(&name, &store, session);
+    let Found { certificate, key } = &found;
+    let tar = archive::tar(&store, &host, certificate, key.as_ref(), &ownership)?;
+    Ok(Outcome::octets(tar))
+}
+
+fn to_directory(
+    [name, host]: [&str; 2],
+    args: &Args,
+    ownership: &Ownership,
+    store: &Store,
+    session: &mut Session<'_>,
+) -> Result<Outcome> {
     let dir = &args.to;
-    place::check(dir, &host, &store)?;
+    place::check(dir, host, store)?;
     // What cannot be is refused before a directory is made.
     ownership.access(None)?;
     let _lock = tree::lock(dir)?;
     // Somebody may have renewed it while another export was waited for.
-    let found = find(&name, &host, &store, session)?;
-    let there = place::key_there(dir, &host)?;
+    let found = find(name, host, store, session)?;
+    let there = place::key_there(dir, host)?;
     let access = ownership.access(there.as_ref().map(|there| there.access))?;
     let certificate = &found.certificate;
     let key = match (&found.key, &there) {
@@ -173,7 +183,7 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
         (None, None) => None,
     };
     let packaged = Packaged {
-        host: &host,
+        host,
         certificate,
         key: key.map(|key| (key, access)),
     };
@@ -185,16 +195,16 @@ pub fn run(args: &Args, session: &mut Session<'_>) -> Result<Outcome> {
     };
     let link_of = |folder: &Path, name: &str, target: &Path| free_link(dir, folder, name, target);
     let items = store.package(&packaged, open, &link_of)?;
-    found.tell(&name, &store, session);
+    found.tell(name, store, session);
     let written = tree::bring(dir, &items)?;
-    let removed = place::remove_former(dir, &packaged, &store)?;
+    let removed = place::remove_former(dir, &packaged, store)?;
     Ok(Outcome::of(&Report {
         changed: !(written.is_empty() && removed.is_empty()),
         directory: dir.clone(),
-        host: text::one_line(&name),
+        host: text::one_line(name),
         serial: certificate.serial.to_string(),
         key: packaged.key.is_some(),
-        next: next(args, &store, &host),
+        next: next(args, store, host),
         written,
         removed,
     })?)
