@@ -323,10 +323,8 @@ fn objections(server: MailServer, files: &Files) -> Result<Vec<Objection>> {
 }
 
 fn replace_in(path: &Path, server: MailServer, lines: &str) -> Result<Outcome> {
-    if !files::exists(path) {
-        bail!(EmitServerError::NothingThere(path.to_owned()));
-    }
-    let bytes = files::read(path)?;
+    let there = files::read_if_there(path)?;
+    let bytes = there.ok_or_else(|| EmitServerError::NothingThere(path.to_owned()))?;
     let old = str::from_utf8(&bytes).map_err(|_| EmitServerError::NotText(path.to_owned()))?;
     let new = put_into(server, old, lines).map_err(|source| EmitServerError::Into {
         path: path.to_owned(),
